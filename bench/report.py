@@ -1,0 +1,215 @@
+"""Results as text on the terminal, as a file in .bench, and as a part of docs/benchmarks.md."""
+
+import json
+import os
+import platform
+import re
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import plot
+from contest import Plan, Results
+from loadgen import Measurement
+from scenarios import Scenario
+from servers import KINDS, ROOT, Kind
+
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+PLOT = ROOT / "docs" / "growth.svg"
+BEGIN = "<!-- bench:begin, written by bench/run.py -->"
+END = "<!-- bench:end -->"
+IDLE_BYTES_MAX = 80e6
+PEAK_BYTES_MAX = 150e6
+EXISTING_START_S = 0.6
+EXISTING_START_CPU_S = 0.4
+EMPTY_START_S = 3
+DISK_BYTES_MAX = 12e6
+GROWTH_MAX = 2
+
+Table = list[list[str]]
+
+
+def write(results: Results, plan: Plan) -> None:
+    raw = ROOT / ".bench" / f"results-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    raw.parent.mkdir(exist_ok=True)
+    raw.write_text(json.dumps(asdict(results), indent=1))
+    text = "\n\n".join(part for part in _parts(results, plan) if part)
+    print(f"\n{text}\n\nraw results: {raw.relative_to(ROOT)}")
+    if plan.everything:
+        _replace_generated(text)
+        PLOT.write_text(plot.plot(results.extras["growth"]))
+
+
+def _replace_generated(text: str) -> None:
+    document = DOCUMENT.read_text()
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+def _parts(results: Results, plan: Plan) -> list[str]:
+    parts = [_machine(plan), _ratios(results, plan), _medians(results, plan), _refused(results)]
+    parts += [_memory(results), _cold_start(results), _disk(results), _growth(results)]
+    return [*parts, _ceiling(results), _commands(plan)]
+
+
+def _ratios(results: Results, plan: Plan) -> str:
+    peers = [kind for kind in plan.kinds if kind.name != "riverrun"]
+    if KINDS["riverrun"] not in plan.kinds or not peers:
+        return ""
+    rows = [["scenario", *(f"against {kind.title}" for kind in peers)]]
+    for scenario in plan.scenarios:
+        cells = [_ratio(results, scenario, kind.name) for kind in peers]
+        if any(cells):
+            rows.append([scenario.title, *cells])
+    return "### How many times faster\n\n" + _table(rows)
+
+
+def _ratio(results: Results, scenario: Scenario, peer: str) -> str:
+    """The ratio of the medians, the target in brackets, and whether it is reached."""
+    ours, theirs = (_rate(results, scenario, name) for name in ("riverrun", peer))
+    target = scenario.targets.get(peer)
+    if not ours or not theirs:
+        return f"? (≥ {target:g}×)" if target else ""
+    ratio = ours / theirs
+    text = f"{ratio:.1f}×" if ratio < 10 else f"{ratio:.0f}×"
+    return f"{text} (≥ {target:g}×{_mark(reached=ratio >= target)})" if target else text
+
+
+def _medians(results: Results, plan: Plan) -> str:
+    rows = [["scenario", "unit", *(kind.title for kind in plan.kinds)]]
+    for scenario in plan.scenarios:
+        rounds = results.rounds.get(scenario.name, {})
+        cells = [_cell(scenario, rounds.get(kind.name, [])) for kind in plan.kinds]
+        rows.append([scenario.title, scenario.unit, *cells])
+    legend = "Median rate; in brackets median and 99th percentile of a call in milliseconds."
+    return f"### Medians\n\n{legend}\n\n{_table(rows)}" if len(rows) > 1 else ""
+
+
+def _cell(scenario: Scenario, rounds: list[Measurement]) -> str:
+    if not rounds:
+        return "–"
+    rate = _number(_median(rounds, lambda each: each.rate) * scenario.items)
+    p50 = _number(_median(rounds, lambda each: each.p50_ms))
+    p99 = _number(_median(rounds, lambda each: each.p99_ms))
+    failed = sum(each.failed for each in rounds)
+    calls = failed + sum(each.calls for each in rounds)
+    note = f", **{failed} of {calls} calls failed**" if failed else ""
+    return f"{rate} ({p50}, {p99}){note}"
+
+
+def _refused(results: Results) -> str:
+    lines = [
+        f"* {scenario}, {KINDS[server].title}: {what}"
+        for scenario, servers in results.refused.items()
+        for server, what in servers.items()
+    ]
+    return "Not measured:\n\n" + "\n".join(lines) if lines else ""
+
+
+def _memory(results: Results) -> str:
+    rows = [["server", "processes", "idle, MB", "peak, MB"]]
+    for name, memory in results.memory.items():
+        idle, peak = f"{memory.idle_bytes / 1e6:.0f}", f"{memory.peak_bytes / 1e6:.0f}"
+        if name == "riverrun":
+            idle += _goal("< 80", reached=memory.idle_bytes < IDLE_BYTES_MAX)
+            peak += _goal("< 150", reached=memory.peak_bytes < PEAK_BYTES_MAX)
+        rows.append([KINDS[name].title, str(memory.processes), idle, peak])
+    return "### Memory (proportional set size)\n\n" + _table(rows) if len(rows) > 1 else ""
+
+
+def _cold_start(results: Results) -> str:
+    rows = [["server", "existing database, s", "its CPU, s", "empty database, s", "its CPU, s"]]
+    for name, figures in results.extras.get("cold_start", {}).items():
+        row = [f"{figures[key]:.2f}" for key in ("wall_s", "cpu_s", "empty_wall_s", "empty_cpu_s")]
+        if name == "riverrun":
+            row[0] += _goal("< 0.6", reached=figures["wall_s"] < EXISTING_START_S)
+            row[1] += _goal("< 0.4", reached=figures["cpu_s"] < EXISTING_START_CPU_S)
+            row[2] += _goal("< 3", reached=figures["empty_wall_s"] < EMPTY_START_S)
+        rows.append([KINDS[name].title, *row])
+    title = "### Cold start, from spawn to the first 200 on `/health`\n\n"
+    return title + _table(rows) if len(rows) > 1 else ""
+
+
+def _disk(results: Results) -> str:
+    rows = [["server", "in use, MB", "files, MB"]]
+    for name, figures in results.extras.get("disk", {}).items():
+        used = f"{figures['used_bytes'] / 1e6:.1f}"
+        if name == "riverrun":
+            used += _goal("< 12", reached=figures["used_bytes"] < DISK_BYTES_MAX)
+        rows.append([KINDS[name].title, used, f"{figures['file_bytes'] / 1e6:.1f}"])
+    title = "### Disk per million points, after compaction\n\n"
+    return title + _table(rows) if len(rows) > 1 else ""
+
+
+def _growth(results: Results) -> str:
+    found = results.extras.get("growth", {})
+    if not found:
+        return ""
+    names = list(next(iter(found.values())))
+    rows = [["search", *(f"{int(size):,} runs, ms" for size in found), "last to first"]]
+    for name in names:
+        values = [figures[name] for figures in found.values()]
+        ratio = values[-1] / values[0]
+        goal = _goal("≤ 2×", reached=ratio <= GROWTH_MAX)
+        rows.append([name, *(f"{value:.2f}" for value in values), f"{ratio:.2f}×{goal}"])
+    image = f"![Search latency by number of runs]({PLOT.name})"
+    return f"### Growth: median latency of a search page\n\n{_table(rows)}\n\n{image}"
+
+
+def _ceiling(results: Results) -> str:
+    rates = results.extras.get("ceiling", {}).get("generator", {})
+    listed = ", ".join(
+        f"{_number(rate)} with {name.removeprefix('clients_')}" for name, rate in rates.items()
+    )
+    return f"The generator's own ceiling, calls/s by clients: {listed}." if rates else ""
+
+
+def _machine(plan: Plan) -> str:
+    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), {memory:.0f} GiB,"
+        f" {platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()};"
+        f" {time.strftime('%Y-%m-%d')}, {plan.rounds} rounds of {plan.duration_s:g} s;"
+        f" load average at the end {os.getloadavg()[2]:.1f} over 15 minutes."
+    )
+
+
+def _commands(plan: Plan) -> str:
+    lines = [f"{kind.title + ':':26}{_command(kind)}" for kind in plan.kinds]
+    return "Commands, each in an empty folder:\n\n```\n" + "\n".join(lines) + "\n```"
+
+
+def _command(kind: Kind) -> str:
+    words = [f"{name}={value}" for name, value in kind.variables.items()]
+    words += kind.command(5000, Path("FOLDER"))
+    return " ".join(words).replace(f"{ROOT}/", "")
+
+
+def _rate(results: Results, scenario: Scenario, server: str) -> float:
+    rounds = results.rounds.get(scenario.name, {}).get(server, [])
+    return _median(rounds, lambda each: each.rate) if rounds else 0
+
+
+def _median(rounds: list[Measurement], figure: Callable[[Measurement], float]) -> float:
+    return statistics.median(map(figure, rounds))
+
+
+def _goal(text: str, *, reached: bool) -> str:
+    return f" ({text}{_mark(reached=reached)})"
+
+
+def _mark(*, reached: bool) -> str:
+    return ", reached" if reached else ", **not reached**"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _table(rows: Table) -> str:
+    head, *rest = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *rest])

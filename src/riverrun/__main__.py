@@ -1,0 +1,3 @@
+from riverrun.cli.main import main
+
+main()

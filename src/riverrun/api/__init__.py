@@ -1,0 +1,1 @@
+"""Message in, service call, message out."""

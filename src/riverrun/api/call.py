@@ -1,0 +1,45 @@
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from riverrun.auth.viewer import Viewer
+from riverrun.services.artifacts import Artifacts
+from riverrun.services.experiments import Experiments
+from riverrun.services.metrics import MetricReader
+from riverrun.services.run_data import RunWriter
+from riverrun.services.runs import Runs
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    experiments: Experiments
+    runs: Runs
+    run_writer: RunWriter
+    metrics: MetricReader
+    artifacts: Artifacts
+    multipart_uploads: bool
+    multipart_downloads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What an endpoint gets beside its message.
+
+    `path` is what a route's trailing `*` stood for, decoded once; `body` the bytes of a route that
+    takes a file.
+    """
+
+    services: Services
+    viewer: Viewer
+    path: str
+    headers: Mapping[bytes, bytes]
+    body: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that is not one JSON message: parts of JSON, or a file."""
+
+    body: AsyncIterator[bytes] | bytes
+    media_type: str = "application/json"
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])

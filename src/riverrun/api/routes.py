@@ -1,0 +1,189 @@
+"""The table of the API: every route with its message, its endpoint and its action.
+
+A route without an action does not start: `Route` has no default for it. Paths are given below
+`/api/<version>` and `/ajax-api/<version>`; a trailing `*` stands for the rest of the path.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from riverrun.api import artifacts, experiments, metrics, run_data, runs, server
+from riverrun.auth.levels import Action, edit, manage, public, read
+from riverrun.wire.message import Empty, Message
+from riverrun.wire.messages import artifacts as am
+from riverrun.wire.messages import experiments as em
+from riverrun.wire.messages import metrics as mm
+from riverrun.wire.messages import runs as rm
+
+Endpoint = Callable[[Any, Any], Awaitable[object]]
+
+BOTH = ("/api/2.0", "/ajax-api/2.0")
+AJAX = ("/ajax-api/2.0",)
+BOTH_3 = ("/api/3.0", "/ajax-api/3.0")
+ROOT = ("",)
+
+
+class Source(StrEnum):
+    """Where a route's message comes from."""
+
+    JSON = "json"
+    QUERY = "query"
+    FILE = "file"
+    """The query; the body is a file that the endpoint streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`action` is what access control asks for; `prefixes` are what the path follows."""
+
+    method: str
+    path: str
+    message: type[Message]
+    endpoint: Endpoint
+    action: Action
+    prefixes: tuple[str, ...] = BOTH
+
+    @property
+    def source(self) -> Source:
+        if self.endpoint in {artifacts.upload_artifact, artifacts.upload_run_artifact}:
+            return Source.FILE
+        return Source.QUERY if self.method in {"GET", "DELETE"} else Source.JSON
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(prefix + self.path for prefix in self.prefixes)
+
+
+def routes() -> tuple[Route, ...]:
+    return (*_experiments(), *_runs(), *_metrics(), *_artifacts(), *_server())
+
+
+def _experiments() -> tuple[Route, ...]:
+    e, x = experiments, "experiment"
+    path = "/mlflow/experiments"
+    return (
+        Route("POST", f"{path}/create", em.CreateExperiment, e.create_experiment, edit("server")),
+        Route("GET", f"{path}/get", em.GetExperiment, e.get_experiment, read(x)),
+        Route(
+            "GET", f"{path}/get-by-name", em.GetExperimentByName, e.get_experiment_by_name, read(x)
+        ),
+        Route("POST", f"{path}/search", em.SearchExperiments, e.search_experiments, read(x)),
+        Route("GET", f"{path}/search", em.SearchExperiments, e.search_experiments, read(x)),
+        Route("POST", f"{path}/update", em.UpdateExperiment, e.update_experiment, edit(x)),
+        Route("POST", f"{path}/delete", em.DeleteExperiment, e.delete_experiment, manage(x)),
+        Route("POST", f"{path}/restore", em.RestoreExperiment, e.restore_experiment, manage(x)),
+        Route(
+            "POST", f"{path}/set-experiment-tag", em.SetExperimentTag, e.set_experiment_tag, edit(x)
+        ),
+        Route(
+            "POST",
+            f"{path}/delete-experiment-tag",
+            em.DeleteExperimentTag,
+            e.delete_experiment_tag,
+            edit(x),
+        ),
+        Route("POST", f"{path}/search-datasets", em.SearchDatasets, e.search_datasets, read(x)),
+    )
+
+
+def _runs() -> tuple[Route, ...]:
+    path = "/mlflow/runs"
+    run = "run"
+    return (
+        Route("POST", f"{path}/create", rm.CreateRun, runs.create_run, edit("experiment")),
+        Route("GET", f"{path}/get", rm.GetRun, runs.get_run, read(run)),
+        Route("POST", f"{path}/update", rm.UpdateRun, runs.update_run, edit(run)),
+        Route("POST", f"{path}/delete", rm.DeleteRun, runs.delete_run, manage(run)),
+        Route("POST", f"{path}/restore", rm.RestoreRun, runs.restore_run, manage(run)),
+        Route("POST", f"{path}/search", rm.SearchRuns, runs.search_runs, read("experiment")),
+        Route("POST", f"{path}/log-metric", rm.LogMetric, run_data.log_metric, edit(run)),
+        Route("POST", f"{path}/log-parameter", rm.LogParam, run_data.log_param, edit(run)),
+        Route("POST", f"{path}/log-batch", rm.LogBatch, run_data.log_batch, edit(run)),
+        Route("POST", f"{path}/set-tag", rm.SetTag, run_data.set_tag, edit(run)),
+        Route("POST", f"{path}/delete-tag", rm.DeleteTag, run_data.delete_tag, edit(run)),
+        Route("POST", f"{path}/log-model", rm.LogModel, run_data.log_model, edit(run)),
+        Route("POST", f"{path}/log-inputs", rm.LogInputs, run_data.log_inputs, edit(run)),
+        Route("POST", f"{path}/outputs", rm.LogOutputs, run_data.log_outputs, edit(run)),
+    )
+
+
+def _metrics() -> tuple[Route, ...]:
+    path, run = "/mlflow/metrics", read("run")
+    bulk = f"{path}/get-history-bulk"
+    return (
+        Route("GET", f"{path}/get-history", mm.GetMetricHistory, metrics.get_metric_history, run),
+        Route("GET", bulk, mm.GetMetricHistoryBulk, metrics.get_metric_history_bulk, run, AJAX),
+        Route(
+            "GET",
+            f"{bulk}-interval",
+            mm.GetMetricHistoryBulkInterval,
+            metrics.get_metric_history_bulk_interval,
+            run,
+        ),
+    )
+
+
+def _artifacts() -> tuple[Route, ...]:
+    a, x, run = artifacts, "artifact", "run"
+    proxied, uploads = "/mlflow-artifacts/artifacts", "/mlflow-artifacts/mpu"
+    of_run = "/mlflow/artifacts"
+    return (
+        Route("GET", f"{of_run}/list", am.ListArtifacts, a.list_artifacts, read(run)),
+        Route("GET", proxied, am.ListProxiedArtifacts, a.list_proxied_artifacts, read(x)),
+        Route("GET", f"{proxied}/*", Empty, a.download_artifact, read(x)),
+        Route("PUT", f"{proxied}/*", Empty, a.upload_artifact, edit(x)),
+        Route("DELETE", f"{proxied}/*", Empty, a.delete_artifact, edit(x)),
+        Route(
+            "POST",
+            f"{uploads}/create/*",
+            am.CreateMultipartUpload,
+            a.create_multipart_upload,
+            edit(x),
+        ),
+        Route(
+            "POST",
+            f"{uploads}/complete/*",
+            am.CompleteMultipartUpload,
+            a.complete_multipart_upload,
+            edit(x),
+        ),
+        Route(
+            "POST", f"{uploads}/abort/*", am.AbortMultipartUpload, a.abort_multipart_upload, edit(x)
+        ),
+        Route(
+            "GET", "/mlflow-artifacts/presigned/*", Empty, a.get_presigned_download_url, read(x)
+        ),
+        Route(
+            "POST",
+            f"{of_run}/presigned-upload-url",
+            am.CreatePresignedUploadUrl,
+            a.create_presigned_upload_url,
+            edit(run),
+        ),
+        Route(
+            "POST",
+            f"{of_run}/presigned-download-url",
+            am.CreatePresignedDownloadUrl,
+            a.create_presigned_download_url,
+            read(run),
+        ),
+        Route(
+            "POST", "/mlflow/upload-artifact", am.GetArtifact, a.upload_run_artifact, edit(run), AJAX
+        ),
+        Route("GET", "/get-artifact", am.GetArtifact, a.get_artifact, read(run), ROOT),
+    )
+
+
+def _server() -> tuple[Route, ...]:
+    telemetry = "/mlflow/ui-telemetry"
+    ajax_3 = ("/ajax-api/3.0",)
+    return (
+        Route("GET", "/mlflow/server-info", Empty, server.get_server_info, public(), BOTH_3),
+        Route("GET", telemetry, Empty, server.get_ui_telemetry, public(), ajax_3),
+        Route("POST", telemetry, Empty, server.post_ui_telemetry, public(), ajax_3),
+        Route(
+            "GET", "/api/riverrun/v1/openapi.json", Empty, server.get_openapi, public(), ROOT
+        ),
+    )

@@ -1,0 +1,114 @@
+"""Artifacts in a folder of the server's file system; the event loop never waits for its disk."""
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+from riverrun.artifacts.contract import (
+    ArtifactStore,
+    FileInfo,
+    InvalidArtifactPath,
+)
+from riverrun.artifacts.paths import safe_file_path, safe_path
+from riverrun.artifacts.tree import Download, Tree, Upload
+
+WRITE_BYTES = 512 * 1024
+WRITE_CHUNKS_MAX = 1024  # Bounds the memory that tiny chunks take beside their bytes.
+SCRATCH_AGE_S_MAX = 24 * 60 * 60
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class LocalStore(ArtifactStore):
+    """Files below `root`, which the first write makes if it is missing; it must be one file system.
+
+    Symbolic links below it are neither shown nor followed. `threads` run the disk calls (default:
+    the event loop's own pool). With `fsync` an acknowledged write or delete survives a power cut:
+    the file, its folder and folders newly made are on the disk before the call returns.
+    """
+
+    def __init__(self, root: Path, threads: Executor | None = None, *, fsync: bool = True) -> None:
+        self._tree = Tree(root.absolute(), fsync=fsync)
+        self._threads = threads
+
+    async def list(self, path: str) -> Sequence[FileInfo]:
+        return await self._in_thread(self._tree.list, safe_path(path))
+
+    async def stat(self, path: str) -> FileInfo:
+        return await self._in_thread(self._tree.stat, safe_path(path))
+
+    async def read(
+        self, path: str, *, start: int = 0, end: int | None = None, etag: str | None = None
+    ) -> AsyncGenerator[bytes]:
+        download = Download(self._tree, safe_path(path), start=start, end=end, etag=etag)
+        try:
+            while chunk := await self._in_thread(download.next_chunk):
+                yield chunk
+        finally:
+            download.close()
+
+    async def open_file(self, path: str) -> tuple[io.FileIO, FileInfo]:
+        """The open file itself, for a caller that hands its descriptor to the kernel and closes it.
+
+        Raises what `stat` raises.
+        """
+        return await self._in_thread(self._tree.open, safe_path(path))
+
+    async def write(self, path: str, chunks: AsyncIterator[bytes]) -> None:
+        upload = Upload(self._tree, safe_file_path(path))
+        try:
+            async for batch in _batches(chunks):
+                await self._in_thread(upload.append, batch)
+            await self._in_thread(upload.finish)
+        finally:
+            if not upload.finished:
+                await self._in_thread(upload.abandon)
+
+    async def delete(self, path: str) -> None:
+        path = safe_path(path)
+        if not path:
+            raise InvalidArtifactPath("the root cannot be deleted")
+        await self._in_thread(self._tree.delete, path)
+
+    async def sweep(self, *, older_than_s: int = SCRATCH_AGE_S_MAX) -> int:
+        """Removes what killed processes left behind and returns how many entries that were.
+
+        An upload in progress is as young as its last chunk, so the default spares it.
+        """
+        return await self._in_thread(self._tree.sweep, older_than_s)
+
+    async def _in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Runs the call and waits for its end even when cancelled.
+
+        A thread cannot be stopped: left alone, it would go on using a file that the clean-up
+        closes, whose descriptor may by then be another file's.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.wait((future,))
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled:
+            future.exception()  # Marks it as seen.
+            raise cancelled
+        return future.result()
+
+
+async def _batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Gathers the small chunks of a socket, so that one hop to a thread serves many."""
+    batch: list[bytes] = []  # Joined once: growing a bytearray takes ten times as long.
+    size_bytes = 0
+    async for chunk in chunks:
+        batch.append(chunk)
+        size_bytes += len(chunk)
+        if size_bytes >= WRITE_BYTES or len(batch) >= WRITE_CHUNKS_MAX:
+            yield b"".join(batch)
+            batch, size_bytes = [], 0
+    if batch:
+        yield b"".join(batch)

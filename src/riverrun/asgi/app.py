@@ -1,0 +1,255 @@
+"""The ASGI application: middleware in one list, and the way from a request to a row of the route table."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from riverrun.api.call import Answer, Call, Services
+from riverrun.api.routes import Route, Source
+from riverrun.asgi.routes import RouteTable
+from riverrun.auth.viewer import DEFAULT_WORKSPACE, everybody
+from riverrun.errors import (
+    FeatureDisabled,
+    InternalError,
+    InvalidParameterValue,
+    RequestTooLarge,
+    TemporarilyUnavailable,
+    TrackingError,
+)
+from riverrun.obs.logs import Log
+from riverrun.wire.codec import Reader, encode
+from riverrun.wire.errors import ErrorEnvelope, envelope_of, status_of
+
+log = Log("riverrun.app")
+
+JSON = (b"content-type", b"application/json")
+
+
+class ClientGoneError(Exception):
+    """The client left before its request was complete; nobody waits for an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """What happens once before the first request and once after the last."""
+
+    start: Callable[[], Awaitable[Services]]
+    stop: Callable[[], Awaitable[None]]
+
+
+class Application:
+    """Requests to routes. `pages` are the applications at fixed paths that are no API."""
+
+    def __init__(
+        self,
+        routes: tuple[Route, ...],
+        lifecycle: Lifecycle,
+        *,
+        pages: Mapping[str, ASGIApp],
+        prefix: str,
+        request_bytes_max: int,
+    ) -> None:
+        self._table = RouteTable(routes, prefix=prefix)
+        self._readers = {route.message: Reader(route.message) for route in routes}
+        self._lifecycle = lifecycle
+        self._pages = {**pages, **{prefix + path: page for path, page in pages.items()}}
+        self._request_bytes_max = request_bytes_max
+        self._services: Services | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif page := self._pages.get(scope["path"]):
+            await _page(page, scope, receive, send)
+        else:
+            await self._respond(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            self._services = await self._lifecycle.start()
+        except TrackingError as error:
+            await send({"type": "lifespan.startup.failed", "message": error.message})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._lifecycle.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The only place where an error becomes an answer."""
+        try:
+            route, rest = self._table.find(scope["method"], scope["path"])
+            if route is None:
+                await _send_unknown(rest, send)
+                return
+            answer = await self._answer(route, rest, scope, receive)
+            if isinstance(answer, Answer):
+                await _send_answer(answer, scope["method"], send)
+            else:
+                body = answer if isinstance(answer, bytes) else encode(answer)
+                await _send_body(200, body, (JSON,), send)
+        except ClientGoneError:
+            pass
+        except TrackingError as error:
+            await _send_error(error, send)
+        except Exception as error:  # noqa: BLE001 - The error boundary.
+            log.error("unexpected error", error=error, path=scope["path"])
+            await _send_error(
+                InternalError("An unexpected error; the server's log has it by request id."), send
+            )
+
+    async def _answer(self, route: Route, rest: str, scope: Scope, receive: Receive) -> object:
+        services = self._services
+        if services is None:
+            raise TemporarilyUnavailable("The server is starting; try again in a second.")
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        _refuse_workspace(headers)
+        reader = self._readers[route.message]
+        if route.source is Source.JSON:
+            _require_json(scope["method"], headers)
+            message = reader.body(await self._body(headers, receive))
+        elif scope["query_string"] or route.source is Source.FILE:
+            message = reader.query(scope["query_string"])
+        else:
+            message = reader.body(await self._body(headers, receive))
+        path = _decoded_once(scope["raw_path"], rest) if rest else rest
+        call = Call(services, everybody(), path, headers, _chunks(receive))
+        return await route.endpoint(call, message)
+
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and len(length) < 19 and int(length) > self._request_bytes_max:
+            raise self._too_large()
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            return body
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._request_bytes_max:
+                raise self._too_large()
+        return b"".join(parts)
+
+    def _too_large(self) -> RequestTooLarge:
+        return RequestTooLarge(
+            f"The request body is larger than {self._request_bytes_max} bytes, the limit of this "
+            "server (--request-bytes-max)."
+        )
+
+
+async def _page(page: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["method"] not in {"GET", "HEAD"}:
+        await _send_unknown("GET, HEAD", send)
+        return
+    await page(scope, receive, _without_body(send) if scope["method"] == "HEAD" else send)
+
+
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head
+
+
+def _refuse_workspace(headers: Mapping[bytes, bytes]) -> None:
+    workspace = headers.get(b"x-mlflow-workspace")
+    if workspace is not None and workspace.decode("latin-1") != DEFAULT_WORKSPACE:
+        raise FeatureDisabled(
+            "Workspace APIs are not available: workspaces are not enabled on this server"
+        )
+
+
+def _require_json(method: str, headers: Mapping[bytes, bytes]) -> None:
+    if method not in {"POST", "PUT"}:
+        return
+    media_type = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+    if media_type != b"application/json":
+        raise InvalidParameterValue(
+            "Bad Request. Content-Type must be one of ['application/json']."
+        )
+
+
+def _decoded_once(raw_path: bytes, rest: str) -> str:
+    """The end of the path as it was sent: decoded once, and strictly."""
+    raw = raw_path.decode("ascii")
+    try:
+        whole = unquote(raw, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidParameterValue("Invalid path: it is not valid UTF-8.") from None
+    return whole[len(whole) - len(rest) :]
+
+
+async def _chunks(receive: Receive) -> AsyncGenerator[bytes]:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        more = message.get("more_body", False)
+        if body := message.get("body", b""):
+            yield body
+
+
+async def _send_body(
+    status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...], send: Send
+) -> None:
+    length = (b"content-length", b"%d" % len(body))
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [*headers, length]}
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _send_answer(answer: Answer, method: str, send: Send) -> None:
+    headers = [(b"content-type", answer.media_type.encode())]
+    headers.extend(
+        (name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()
+    )
+    if isinstance(answer.body, bytes):
+        await _send_body(answer.status, answer.body, tuple(headers), send)
+        return
+    if method == "HEAD":
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    await _send_stream(answer, headers, send)
+
+
+async def _send_stream(answer: Answer, headers: list[tuple[bytes, bytes]], send: Send) -> None:
+    """The first part is awaited before the head is sent, so that its error can still be an answer."""
+    parts: AsyncIterator[bytes] = aiter(answer.body)  # pyright: ignore[reportArgumentType]
+    first = await anext(parts, None)
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if first is not None:
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+        async for part in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_error(error: TrackingError, send: Send) -> None:
+    headers = (JSON,)
+    if isinstance(error, TemporarilyUnavailable):
+        headers = (JSON, (b"retry-after", b"%d" % error.retry_after_s))
+    await _send_body(status_of(error), encode(envelope_of(error)), headers, send)
+
+
+async def _send_unknown(allowed: str, send: Send) -> None:
+    """An unknown path is 404 with an empty body, which clients read as "endpoint not found" and fall back."""
+    if not allowed:
+        await _send_body(404, b"", (), send)
+        return
+    body = encode(ErrorEnvelope("BAD_REQUEST", f"Method not allowed. Use one of: {allowed}."))
+    await _send_body(405, body, (JSON, (b"allow", allowed.encode())), send)

@@ -1,0 +1,1 @@
+"""Rules and transactions: what a call means, whoever transports it."""

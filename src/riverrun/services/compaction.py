@@ -1,0 +1,191 @@
+"""Turns the logs of runs into chunks, in the background, one run at a time.
+
+A run is compacted when its log has grown, when it ends, or when the log's oldest row is some minutes old. The
+counters that decide are hints kept in memory; the log is the truth, and a sweep finds what they missed.
+"""
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass
+
+from riverrun.clock import now_us
+from riverrun.errors import TrackingError
+from riverrun.obs.logs import Log
+from riverrun.store import metrics
+from riverrun.store.engine import Engine, Tx
+from riverrun.store.metrics import ChunkPlace
+from riverrun.store.points import Chunk, Points, cut, decode_logs_by_key, encode_chunk, merge
+
+ROWS_AND_POINTS = (500, 5_000)
+"""Log rows and points that together are worth a compaction,"""
+ROWS_ALONE = 2_000
+"""rows that are whatever they hold,"""
+POINTS_ALONE = 32_000
+"""and points that are however they came."""
+SLICE_BYTES = 28 * 2 * POINTS_ALONE
+"""Log read in one go, so that a backlog is worked off in steps of bounded memory and short transactions."""
+SMALL_CHUNK_POINTS = 2_000
+SMALL_CHUNKS_MAX = 8
+MERGED_POINTS = 4_000
+"""Small chunks at the end of a series are merged when there are so many, when they hold so much, or when the run ends."""
+SWEEP_EVERY_S = 30
+OLD_AFTER_S = 600
+SWEEP_RUNS_MAX = 1_000
+
+log = Log("riverrun.compaction")
+
+
+class _LogMovedError(Exception):
+    """The log changed between reading and applying: begin again."""
+
+
+@dataclass(slots=True)
+class _Backlog:
+    rows: int = 0
+    points: int = 0
+
+    def is_due(self) -> bool:
+        rows, points = ROWS_AND_POINTS
+        return (
+            (self.rows >= rows and self.points >= points)
+            or self.rows >= ROWS_ALONE
+            or self.points >= POINTS_ALONE
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    last_seq: int
+    rows: int
+    old: list[ChunkPlace]
+    new: list[tuple[int, Chunk]]
+    is_all: bool
+
+
+class Compactor:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._backlogs: defaultdict[bytes, _Backlog] = defaultdict(_Backlog)
+        self._due: dict[bytes, bool] = {}
+        """Runs to compact, in order of arrival, and whether they have ended."""
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._sweep())]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def logged(self, run_id: bytes, points: int) -> None:
+        """Called after each committed write of metrics."""
+        backlog = self._backlogs[run_id]
+        backlog.rows += 1
+        backlog.points += points
+        if backlog.is_due():
+            self._enqueue(run_id, ended=False)
+
+    def ended(self, run_id: bytes) -> None:
+        """Called when a run's status says that it is over."""
+        self._enqueue(run_id, ended=True)
+
+    def _enqueue(self, run_id: bytes, *, ended: bool) -> None:
+        self._due[run_id] = self._due.get(run_id, False) or ended
+        self._wake.set()
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            while self._due:
+                run_id = next(iter(self._due))
+                ended = self._due.pop(run_id)
+                try:
+                    await self.compact(run_id, ended=ended)
+                except TrackingError as error:
+                    log.error("compaction failed", run_id=run_id.hex(), reason=error.message)
+                    await asyncio.sleep(1)
+            self._wake.clear()
+
+    async def _sweep(self) -> None:
+        """Finds runs that nobody logs to any more, and what a stopped server left behind."""
+        while True:
+            old = now_us() - OLD_AFTER_S * 1_000_000
+            try:
+                runs = await self._engine.read(
+                    lambda tx, old=old: metrics.runs_with_log(
+                        tx, before_seq=old, limit=SWEEP_RUNS_MAX
+                    )
+                )
+            except TrackingError as error:
+                log.error("sweep failed", reason=error.message)
+                runs = []
+            for run_id in runs:
+                self._enqueue(run_id, ended=False)
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def compact(self, run_id: bytes, *, ended: bool) -> None:
+        """Empties the log of one run, slice by slice. Safe to be killed at any point."""
+        self._backlogs.pop(run_id, None)
+        while True:
+            plan = await self._engine.read(lambda tx: _plan(tx, run_id, ended=ended))
+            if plan is None:
+                return
+            try:
+                await self._engine.write(lambda tx, plan=plan: _apply(tx, run_id, plan))
+            except _LogMovedError:
+                continue
+            if plan.is_all:
+                return
+
+
+async def _plan(tx: Tx, run_id: bytes, *, ended: bool) -> _Plan | None:
+    log = await metrics.log_slice(tx, run_id, bytes_max=SLICE_BYTES)
+    if log is None:
+        return None
+    chunks: defaultdict[int, list[ChunkPlace]] = defaultdict(list)
+    for chunk in await metrics.chunk_places(tx, run_id):
+        chunks[chunk.key_id].append(chunk)
+    old: list[ChunkPlace] = []
+    new: list[tuple[int, Chunk]] = []
+    for key_id, arrived in decode_logs_by_key(log.payloads).items():
+        points = merge([arrived])
+        touched = _touched(chunks[key_id], points, ended=ended)
+        if touched:
+            points = merge([*await metrics.chunk_points(tx, run_id, touched), points])
+        old.extend(touched)
+        new.extend((key_id, encode_chunk(piece)) for piece in cut(points))
+    return _Plan(log.last_seq, log.rows, old, new, log.is_all)
+
+
+async def _apply(tx: Tx, run_id: bytes, plan: _Plan) -> None:
+    if await metrics.delete_log(tx, run_id, plan.last_seq) != plan.rows:
+        raise _LogMovedError
+    await metrics.delete_chunks(tx, run_id, plan.old)
+    await metrics.insert_chunks(tx, run_id, plan.new)
+
+
+def _touched(chunks: list[ChunkPlace], points: Points, *, ended: bool) -> list[ChunkPlace]:
+    """The chunks of one series to rewrite together with new points, a run of neighbours.
+
+    All that the new points fall into, so that chunks never overlap; and small ones at the end, if it is time.
+    """
+    first, last = points.place(0)[:2], points.place(-1)[:2]
+    start = next((n for n, chunk in enumerate(chunks) if chunk.last >= first), len(chunks))
+    end = next((n for n, chunk in enumerate(chunks) if chunk.first > last), len(chunks))
+    if end == len(chunks):
+        start = min(start, _small_tail(chunks[:start], len(points), ended=ended))
+    return chunks[start:end]
+
+
+def _small_tail(chunks: list[ChunkPlace], arriving: int, *, ended: bool) -> int:
+    """Where the small chunks at the end begin, if they are to be merged now; else the end."""
+    start = len(chunks)
+    held = arriving
+    while start and chunks[start - 1].points < SMALL_CHUNK_POINTS:
+        start -= 1
+        held += chunks[start].points
+    count = len(chunks) - start
+    is_time = ended or count + 1 >= SMALL_CHUNKS_MAX or held >= MERGED_POINTS
+    return start if is_time else len(chunks)

@@ -1,0 +1,64 @@
+"""Every maximum of the tracking API, named, with its reason. "Protocol" means that clients know the number."""
+
+KEY_LENGTH_MAX = 250
+"""Characters of a metric's, param's or tag's key (protocol)."""
+PARAM_VALUE_LENGTH_MAX = 6_000
+"""Characters of a param's value (protocol); longer ones are cut, or refused by setting."""
+TAG_VALUE_LENGTH_MAX = 8_000
+"""Characters of a run tag's value (protocol); longer ones are cut, or refused by setting."""
+EXPERIMENT_TAG_VALUE_LENGTH_MAX = 20_000
+"""Characters of an experiment tag's value (protocol); longer ones are refused."""
+EXPERIMENT_NAME_LENGTH_MAX = 500
+"""Characters of an experiment's name (protocol)."""
+RUN_NAME_LENGTH_MAX = TAG_VALUE_LENGTH_MAX
+"""A run's name is also its tag mlflow.runName."""
+USER_ID_LENGTH_MAX = 255
+"""Characters of the user_id that a client sends; what the column holds."""
+
+METRICS_PER_BATCH_MAX = 1_000
+PARAMS_PER_BATCH_MAX = 100
+TAGS_PER_BATCH_MAX = 100
+ENTITIES_PER_BATCH_MAX = 1_000
+"""The four limits of one log-batch (protocol: clients split their batches by them)."""
+
+TAGS_PER_CREATE_MAX = 1_000
+"""Tags given with a new run or experiment: honest clients send about ten."""
+
+RUNS_PAGE_DEFAULT = 1_000
+RUNS_PAGE_MAX = 50_000
+EXPERIMENTS_PAGE_MAX = 50_000
+"""Results in one page of a search (protocol)."""
+EXPERIMENTS_PER_SEARCH_MAX = 50_000
+"""Experiment ids in one runs/search: a client that searches all experiments sends them all."""
+
+HISTORY_RUNS_MAX = 100
+"""Runs in one bulk history (protocol)."""
+HISTORY_BULK_POINTS_MAX = 25_000
+"""Points in one bulk history, over all its runs (protocol)."""
+HISTORY_PAGE_POINTS = 25_000
+"""Points read at a time when a whole history is streamed; the page that clients ask for."""
+HISTORY_INTERVAL_POINTS_MAX = 2_500
+"""Points of one run in a sampled history (protocol)."""
+
+DATASETS_PER_CALL_MAX = 1_000
+MODELS_PER_CALL_MAX = 1_000
+INPUT_TAGS_MAX = 100
+"""Inputs and outputs in one call; honest clients send one or two."""
+DATASET_NAME_LENGTH_MAX = 500
+DATASET_DIGEST_LENGTH_MAX = 36
+DATASET_SOURCE_LENGTH_MAX = 65_535
+DATASET_SOURCE_TYPE_LENGTH_MAX = 36
+DATASET_SCHEMA_LENGTH_MAX = 1_048_575
+DATASET_PROFILE_LENGTH_MAX = 16_777_215
+INPUT_TAG_KEY_LENGTH_MAX = 255
+INPUT_TAG_VALUE_LENGTH_MAX = 500
+"""The parts of a dataset input (protocol)."""
+MODEL_ID_LENGTH_MAX = 255
+DATASET_EXPERIMENTS_MAX = 20
+DATASET_SUMMARIES_MAX = 1_000
+"""experiments/search-datasets (protocol)."""
+
+UPLOAD_ARTIFACT_BYTES_MAX = 10 * 1024 * 1024
+"""Bytes of the web UI's upload-artifact (protocol); everything else uploads through the proxy, unlimited."""
+MODEL_JSON_LENGTH_MAX = 1_000_000
+"""Characters of the model description that 2.x clients send with log-model."""

@@ -1,0 +1,229 @@
+"""Reading metric histories: pages, whole histories as streams, samples for charts."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from math import isfinite
+
+from riverrun.auth.levels import Level
+from riverrun.auth.viewer import Viewer
+from riverrun.entities.metrics import Metric, MetricWithRunId
+from riverrun.errors import InvalidParameterValue
+from riverrun.search.fields import Kind
+from riverrun.services import limits, names
+from riverrun.services.key_names import KeyNames
+from riverrun.store import metrics, runs
+from riverrun.store.engine import Engine, Tx
+from riverrun.store.paging import NAN, REAL, fingerprint, read_token, write_token
+from riverrun.store.points import Place, Points
+from riverrun.wire.codec import encode
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRequest:
+    """A part of one metric's history; without `max_results` all that follows the token."""
+
+    key: str
+    max_results: int | None
+    page_token: str | None
+
+    @property
+    def is_one_part(self) -> bool:
+        """Whether the answer is small enough to be one part."""
+        return self.max_results is not None and self.max_results <= limits.HISTORY_PAGE_POINTS
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalRequest:
+    """A sample of one metric of several runs."""
+
+    key: str
+    start_step: int | None
+    end_step: int | None
+    max_results: int | None
+
+
+class MetricReader:
+    """Points come as JSON objects, without the brackets of their list; a run or key that is not there has none."""
+
+    def __init__(self, engine: Engine, key_names: KeyNames) -> None:
+        self._engine = engine
+        self._key_names = key_names
+
+    async def history(
+        self, run_id: str, request: HistoryRequest, *, viewer: Viewer
+    ) -> AsyncGenerator[tuple[bytes, str | None]]:
+        """Parts of JSON by (timestamp, step, value, is_nan), each with the token of what follows it."""
+        remaining = request.max_results
+        if remaining is not None and remaining < 1:
+            raise InvalidParameterValue(
+                f"Invalid value {remaining} for parameter 'max_results' supplied. "
+                "It must be a positive integer."
+            )
+        series = await self._series(run_id, request.key, viewer)
+        query = fingerprint("history", run_id, request.key)
+        after, skip = _read_token(request.page_token, query)
+        return self._pages(series, request, query=query, after=after, skip=skip)
+
+    async def _pages(
+        self,
+        series: tuple[bytes, int] | None,
+        request: HistoryRequest,
+        *,
+        query: str,
+        after: Place | None,
+        skip: int,
+    ) -> AsyncGenerator[tuple[bytes, str | None]]:
+        remaining = request.max_results
+        while series is not None:
+            run, key_id = series
+            limit = limits.HISTORY_PAGE_POINTS if remaining is None else remaining
+            limit = min(skip or limit, limits.HISTORY_PAGE_POINTS)
+
+            async def work(
+                tx: Tx,
+                run: bytes = run,
+                key_id: int = key_id,
+                after: Place | None = after,
+                limit: int = limit,
+                skipping: bool = bool(skip),
+            ) -> tuple[bytes, int, Place | None, bool]:
+                points = await metrics.history_page(
+                    tx, run, key_id, after=after, limit=limit + 1
+                )
+                more, points = len(points) > limit, points[:limit]
+                last = points.place(-1) if len(points) else None
+                text = b"" if skipping else _json(request.key, points, None)
+                return text, len(points), last, more
+
+            text, count, after, more = await self._engine.read(work)
+            if skip:
+                skip -= count
+            else:
+                remaining = None if remaining is None else remaining - count
+                token = _token(query, after) if more and after is not None else None
+                yield text, token
+            if not more or remaining == 0:
+                return
+
+    async def bulk(
+        self, run_ids: Sequence[str], key: str, max_results: int | None, *, viewer: Viewer
+    ) -> list[bytes]:
+        """By run id, then as a history; `max_results` counts over all runs, so that later ones are cut."""
+        limit = limits.HISTORY_BULK_POINTS_MAX if max_results is None else max_results
+        if limit < 1:
+            raise InvalidParameterValue(
+                f"Invalid value {limit} for parameter 'max_results' supplied. "
+                "It must be a positive integer."
+            )
+        _check_runs(run_ids)
+        remaining = min(limit, limits.HISTORY_BULK_POINTS_MAX)
+        parts: list[bytes] = []
+        for run_id in sorted(set(run_ids)):
+            series = await self._series(run_id, key, viewer)
+            if series is None or not remaining:
+                continue
+            run, key_id = series
+            points = await self._engine.read(
+                lambda tx, run=run, key_id=key_id, limit=remaining: metrics.history_page(
+                    tx, run, key_id, after=None, limit=limit
+                )
+            )
+            remaining -= len(points)
+            parts.append(_json(key, points, run_id))
+        return parts
+
+    async def interval(
+        self, run_ids: Sequence[str], request: IntervalRequest, *, viewer: Viewer
+    ) -> list[bytes]:
+        """By run id; each run's sample by (step, timestamp, value, is_nan)."""
+        _check_runs(run_ids)
+        count = limits.HISTORY_INTERVAL_POINTS_MAX
+        if request.max_results is not None:
+            count = request.max_results
+        if not 1 <= count <= limits.HISTORY_INTERVAL_POINTS_MAX:
+            raise InvalidParameterValue(
+                f"Invalid value {count} for parameter 'max_results' supplied: it must be between 1 "
+                f"and {limits.HISTORY_INTERVAL_POINTS_MAX}."
+            )
+        steps = _steps(request)
+        parts: list[bytes] = []
+        for run_id in sorted(set(run_ids)):
+            series = await self._series(run_id, request.key, viewer)
+            if series is None:
+                continue
+            run, key_id = series
+            points = await self._engine.read(
+                lambda tx, run=run, key_id=key_id: metrics.sampled(
+                    tx, run, key_id, count=count, steps=steps
+                )
+            )
+            parts.append(_json(request.key, points, run_id))
+        return parts
+
+    async def _series(self, run_id: str, key: str, viewer: Viewer) -> tuple[bytes, int] | None:
+        """The run's and the key's ids; None when one of them is not there."""
+        if not names.is_run_id(run_id):
+            return None
+        run = names.run_key(run_id)
+        state = await self._engine.glance(lambda tx: runs.state(tx, run))
+        if state is None:
+            return None
+        viewer.require(Level.READ, state.experiment_id)
+        ids = await self._key_names.find([key])
+        return (run, ids[key]) if key in ids else None
+
+
+_PLACE_KINDS = (Kind.INTEGER, Kind.INTEGER, Kind.NUMBER)
+
+
+def _token(query: str, after: Place) -> str:
+    timestamp, step, value, is_nan = after
+    return write_token(
+        query, [(REAL, timestamp), (REAL, step), (NAN, None) if is_nan else (REAL, value)]
+    )
+
+
+def _read_token(token: str | None, query: str) -> tuple[Place | None, int]:
+    """The place to go on from, or how many points to skip as upstream's tokens say."""
+    cursor = read_token(token or "", query, _PLACE_KINDS)
+    if cursor.places is None:
+        return None, cursor.offset
+    (_, timestamp), (_, step), (rank, value) = cursor.places
+    return (timestamp, step, 0.0 if rank == NAN else value, rank == NAN), 0
+
+
+def _json(key: str, points: Points, run_id: str | None) -> bytes:
+    """JSON objects with commas between them."""
+    timestamps, steps = points.timestamps.tolist(), points.steps.tolist()
+    values: list[float | str] = points.values.tolist()
+    if not isfinite(sum(points.values.tolist())):
+        values = ["NaN" if value != value else value for value in values]  # noqa: PLR0124
+    if run_id is None:
+        return encode(list(map(Metric, repeat(key), values, timestamps, steps)))[1:-1]
+    rows = map(MetricWithRunId, repeat(key), values, timestamps, steps, repeat(run_id))
+    return encode(list(rows))[1:-1]
+
+
+def _check_runs(run_ids: Sequence[str]) -> None:
+    if len(run_ids) > limits.HISTORY_RUNS_MAX:
+        raise InvalidParameterValue(
+            f"GetMetricHistoryBulk request cannot specify more than {limits.HISTORY_RUNS_MAX} "
+            f"run_ids. Received {len(run_ids)} run_ids."
+        )
+
+
+def _steps(request: IntervalRequest) -> tuple[int, int] | None:
+    start, end = request.start_step, request.end_step
+    if start is None and end is None:
+        return None
+    if start is None or end is None:
+        raise InvalidParameterValue(
+            "If either start step or end step are specified, both must be specified."
+        )
+    if start > end:
+        raise InvalidParameterValue(
+            "end_step must be greater than start_step. "
+            f"Found start_step={start} and end_step={end}."
+        )
+    return start, end

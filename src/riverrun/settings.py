@@ -1,0 +1,473 @@
+"""Every setting of the server: one frozen record, read from the command line and the environment.
+
+The command line beats the environment, the environment beats the default, and an empty value
+counts as not given. Options, parsing and docs/settings.md all follow from the fields of `Settings`.
+"""
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
+
+from riverrun.settings_upstream import UVICORN_OPTIONS, refuse_unserved
+from riverrun.settings_values import (
+    ADDRESSES,
+    DESTINATION,
+    FLAG,
+    LIST,
+    LOG_LEVEL,
+    PREFIX,
+    ROOT,
+    STORE,
+    TEXT,
+    Kind,
+    SettingsError,
+    choice,
+    local_path,
+    root_scheme,
+    sqlite_path,
+    whole,
+    without_password,
+)
+
+T = TypeVar("T")
+
+# Arguments of uvicorn that `--uvicorn-opts` may carry; each is an option of ours, too.
+UVICORN_ARGUMENTS = frozenset(
+    {
+        "--forwarded-allow-ips",
+        "--log-level",
+        "--proxy-headers",
+        "--ssl-ca-certs",
+        "--ssl-cert-reqs",
+        "--ssl-certfile",
+        "--ssl-ciphers",
+        "--ssl-keyfile",
+        "--ssl-keyfile-password",
+        "--timeout-graceful-shutdown",
+        "--timeout-keep-alive",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the command line, the parser and the documentation know about one field."""
+
+    name: str
+    kind: Kind[Any]
+    default: object
+    help: str
+    options: tuple[str, ...]
+    variables: tuple[str, ...]
+    secret: bool
+
+    @property
+    def is_flag(self) -> bool:
+        return self.kind is FLAG
+
+    @property
+    def is_uvicorn_argument(self) -> bool:
+        return not UVICORN_ARGUMENTS.isdisjoint(self.options)
+
+    @property
+    def shown_default(self) -> str:
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        if isinstance(self.default, tuple):
+            return ",".join(cast("tuple[str, ...]", self.default))
+        return "" if self.default is None else str(self.default)
+
+    @property
+    def label(self) -> str:
+        """`--port (or MLFLOW_PORT)`: what an error calls the setting."""
+        option, variables = self.options[-1:], " or ".join(self.variables)
+        return f"{option[0]} (or {variables})" if option else variables
+
+    def parse(self, given: object) -> object:
+        try:
+            return self.kind.read(str(given).strip())
+        except ValueError as error:
+            shown = "…" if self.secret else without_password(str(given))
+            raise SettingsError(f"{self.label} cannot be {shown!r}: {error}.") from None
+
+
+def setting(kind: Kind[T], default: T, text: str, names: str, *, secret: bool = False) -> T:
+    """A field of `Settings`: `names` lists its options (`-p --port`), then its variables.
+
+    `secret` keeps the value out of messages.
+    """
+    told = (kind, text, names, secret)
+    return field(default=default, repr=not secret, metadata={"setting": told})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the operator decided. Only `wiring` and `cli` read it; other code is given values."""
+
+    backend_store_uri: str = setting(
+        STORE,
+        "sqlite:///mlflow.db",
+        "Database that keeps experiments, runs and models.",
+        "--backend-store-uri MLFLOW_BACKEND_STORE_URI",
+    )
+    default_artifact_root: str | None = setting(
+        ROOT,
+        None,
+        "Where new experiments keep their artifacts; a local path becomes the server's own store"
+        " while artifacts are served.",
+        "--default-artifact-root MLFLOW_DEFAULT_ARTIFACT_ROOT",
+    )
+    artifacts_destination: str | None = setting(
+        DESTINATION,
+        None,
+        "Where the server keeps the artifacts that pass through it; ./mlartifacts unless a local"
+        " default root says otherwise.",
+        "--artifacts-destination MLFLOW_ARTIFACTS_DESTINATION",
+    )
+    serves_artifacts: bool = setting(
+        FLAG,
+        True,
+        "Pass artifacts through the server, so that clients need no access to the store.",
+        "--serve-artifacts MLFLOW_SERVE_ARTIFACTS",
+    )
+    host: str = setting(
+        TEXT,
+        "127.0.0.1",
+        "Address to listen on; 0.0.0.0 or :: for every network.",
+        "-h --host MLFLOW_HOST",
+    )
+    port: int = setting(
+        whole(0, 65535), 5000, "Port to listen on; 0 takes a free one.", "-p --port MLFLOW_PORT"
+    )
+    workers: int = setting(
+        whole(1, 1024),
+        1,
+        "Server processes; SQLite is served by one.",
+        "-w --workers MLFLOW_WORKERS",
+    )
+    static_prefix: str = setting(
+        PREFIX,
+        "",
+        "Path in front of every route, such as /mlflow behind a shared proxy.",
+        "--static-prefix MLFLOW_STATIC_PREFIX",
+    )
+    allowed_hosts: tuple[str, ...] | None = setting(
+        LIST,
+        None,
+        "Host headers that are let in, with wildcards; * lets all in; by default loopback, private"
+        " and link-local addresses and internal names.",
+        "--allowed-hosts MLFLOW_SERVER_ALLOWED_HOSTS",
+    )
+    cors_allowed_origins: tuple[str, ...] = setting(
+        LIST,
+        (),
+        "Web origins that browsers may call from besides the server's own and localhost, with"
+        " wildcards; * allows all without credentials.",
+        "--cors-allowed-origins MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
+    )
+    x_frame_options: str = setting(
+        choice("SAMEORIGIN", "DENY", "NONE"),
+        "SAMEORIGIN",
+        "Who may show pages of this server in a frame; NONE sends no such header.",
+        "--x-frame-options MLFLOW_SERVER_X_FRAME_OPTIONS",
+    )
+    disable_security_middleware: bool = setting(
+        FLAG,
+        False,
+        "Turn off the host and origin checks and the protective headers.",
+        "--disable-security-middleware MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
+    )
+    proxy_headers: bool = setting(
+        FLAG,
+        True,
+        "Read X-Forwarded-For, -Proto and -Prefix from the proxies in --forwarded-allow-ips.",
+        "--proxy-headers RIVERRUN_PROXY_HEADERS",
+    )
+    forwarded_allow_ips: tuple[str, ...] = setting(
+        ADDRESSES,
+        ("127.0.0.1", "::1"),
+        "Addresses or networks of proxies whose X-Forwarded headers count; * for all.",
+        "--forwarded-allow-ips FORWARDED_ALLOW_IPS",
+    )
+    ssl_certfile: str | None = setting(
+        TEXT,
+        None,
+        "File with the TLS certificate and its chain; turns on https.",
+        "--ssl-certfile RIVERRUN_SSL_CERTFILE",
+    )
+    ssl_keyfile: str | None = setting(
+        TEXT,
+        None,
+        "File with the TLS key, if it is not in the certificate's file.",
+        "--ssl-keyfile RIVERRUN_SSL_KEYFILE",
+    )
+    ssl_keyfile_password: str | None = setting(
+        TEXT,
+        None,
+        "Password of the TLS key.",
+        "--ssl-keyfile-password RIVERRUN_SSL_KEYFILE_PASSWORD",
+        secret=True,
+    )
+    ssl_ca_certs: str | None = setting(
+        TEXT,
+        None,
+        "File with the authorities that sign client certificates.",
+        "--ssl-ca-certs RIVERRUN_SSL_CA_CERTS",
+    )
+    ssl_cert_reqs: int = setting(
+        whole(0, 2),
+        0,
+        "Client certificates: 0 not asked for, 1 checked when given, 2 required.",
+        "--ssl-cert-reqs RIVERRUN_SSL_CERT_REQS",
+    )
+    ssl_ciphers: str | None = setting(
+        TEXT,
+        None,
+        "TLS ciphers in OpenSSL's notation; by default Python's choice.",
+        "--ssl-ciphers RIVERRUN_SSL_CIPHERS",
+    )
+    # Load balancers reuse idle connections for up to 600 s (Google's, fixed; nginx and AWS 60 s),
+    # and a server that closes first makes them answer 502. Training scripts pause for minutes, too.
+    keep_alive_s: int = setting(
+        whole(1, 86400),
+        620,
+        "Seconds that an idle connection stays open; longer than proxies and clients keep theirs.",
+        "--timeout-keep-alive RIVERRUN_TIMEOUT_KEEP_ALIVE",
+    )
+    # Kubernetes kills 30 s after SIGTERM; five of them are for closing the store.
+    graceful_shutdown_s: int = setting(
+        whole(0, 86400),
+        25,
+        "Seconds that requests in flight may take after SIGTERM before they are cut off.",
+        "--timeout-graceful-shutdown RIVERRUN_TIMEOUT_GRACEFUL_SHUTDOWN",
+    )
+    # The largest message that the protocol allows is a dataset whose profile has 16 777 215
+    # characters, which may be escaped; a log-batch at its limits stays under 8 MiB.
+    request_bytes_max: int = setting(
+        whole(1024, 2**31),
+        32 * 1024 * 1024,
+        "Largest JSON body in bytes; artifacts have no such limit.",
+        "--request-bytes-max RIVERRUN_REQUEST_BYTES_MAX",
+    )
+    artifact_fsync: bool = setting(
+        FLAG,
+        True,
+        "Answer an upload to a local disk only when it would survive a power cut; turn off for"
+        " scratch disks.",
+        "--artifact-fsync RIVERRUN_ARTIFACT_FSYNC",
+    )
+    truncate_long_values: bool = setting(
+        FLAG,
+        True,
+        "Shorten params and tags that are too long instead of refusing them.",
+        "--truncate-long-values MLFLOW_TRUNCATE_LONG_VALUES",
+    )
+    artifact_location_max_length: int = setting(
+        whole(1, 65535),
+        2048,
+        "Longest artifact location of an experiment, in characters.",
+        "--artifact-location-max-length MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH",
+    )
+    allowed_host_addressed_artifact_schemes: tuple[str, ...] = setting(
+        LIST,
+        (),
+        "Schemes (such as hdfs or https) of artifact locations that clients may point at other"
+        " hosts.",
+        "--allowed-host-addressed-artifact-schemes MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES",
+    )
+    log_level: str = setting(
+        LOG_LEVEL,
+        "info",
+        "Least level of events in the log; debug adds the traceback of each answer of 500.",
+        "--log-level MLFLOW_LOGGING_LEVEL",
+    )
+    log_format: str = setting(
+        choice("auto", "text", "json"),
+        "auto",
+        "Form of the log lines; auto is text on a terminal and JSON otherwise.",
+        "--log-format RIVERRUN_LOG_FORMAT",
+    )
+    access_log: str = setting(
+        choice("errors", "all", "off"),
+        "errors",
+        "Which requests get a line in the log: those answered with 400 and above, all, or none.",
+        "--access-log RIVERRUN_ACCESS_LOG",
+    )
+    cloud_run_service: str = setting(
+        TEXT, "", "Set by Cloud Run; hosts under .run.app are let in.", "K_SERVICE"
+    )
+    railway_public_domain: str = setting(
+        TEXT, "", "Set by Railway; this host is let in.", "RAILWAY_PUBLIC_DOMAIN"
+    )
+
+    def __post_init__(self) -> None:
+        if self.ssl_keyfile and not self.ssl_certfile:
+            raise SettingsError("--ssl-keyfile needs --ssl-certfile.")
+        if self.ssl_cert_reqs and not self.ssl_ca_certs:
+            raise SettingsError("--ssl-cert-reqs needs --ssl-ca-certs.")
+
+    @classmethod
+    def load(cls, options: Mapping[str, object], environ: Mapping[str, str]) -> Self:
+        """Reads options (by field name; None and empty count as not given) and variables.
+
+        Raises SettingsError for a value that cannot be, and for an option of MLflow's server that
+        says where data lives or who may enter and that is not implemented.
+        """
+        given = {**from_environment(environ), **from_uvicorn_options(options, environ)}
+        given.update((key, value) for key, value in options.items() if is_given(value))
+        values: dict[str, Any] = {
+            each.name: each.parse(given[each.name])
+            for each in settings_table()
+            if each.name in given
+        }
+        settings = cls(**values)
+        refuse_unserved(options, environ, backend_store_uri=settings.backend_store_uri)
+        return settings
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator should know before relying on these settings, a sentence each."""
+        doubts = {
+            f"--workers {self.workers}: SQLite is served by one process, so one is started.": (
+                self.workers > 1
+            ),
+            "--allowed-hosts *: DNS rebinding lets foreign web pages reach this server.": (
+                "*" in (self.allowed_hosts or ())
+            ),
+            "--disable-security-middleware: host, origin and frame protections are off.": (
+                self.disable_security_middleware
+            ),
+        }
+        return tuple(sentence for sentence, applies in doubts.items() if applies)
+
+    @property
+    def database_path(self) -> Path:
+        return sqlite_path(self.backend_store_uri)
+
+    @property
+    def artifact_destination(self) -> str:
+        """Where artifacts that pass through the server really live: an absolute path."""
+        if self.artifacts_destination:
+            return str(local_path(self.artifacts_destination))
+        if self.default_artifact_root and self._root_is_local:
+            return str(local_path(self.default_artifact_root))
+        return str(local_path("./mlartifacts" if self.serves_artifacts else "./mlruns"))
+
+    @property
+    def experiment_root(self) -> str:
+        """What stands before `/<experiment id>` in new experiments: a URI or an absolute path.
+
+        A local default root is handed out as a path, which clients on other machines cannot read,
+        only when nothing else could be meant: artifacts are not served, or go elsewhere.
+        """
+        handed_out = self.artifacts_destination or not self.serves_artifacts
+        if self.default_artifact_root and not self._root_is_local:
+            return self.default_artifact_root.rstrip("/") or self.default_artifact_root
+        if self.default_artifact_root and handed_out:
+            return str(local_path(self.default_artifact_root))
+        return "mlflow-artifacts:" if self.serves_artifacts else str(local_path("./mlruns"))
+
+    @property
+    def platform_hosts(self) -> tuple[str, ...]:
+        """Names that the platform gave this server, for the default list of hosts."""
+        cloud_run = ("*.run.app",) if self.cloud_run_service else ()
+        railway = (self.railway_public_domain,) if self.railway_public_domain else ()
+        return cloud_run + railway
+
+    @property
+    def trusted_proxies(self) -> tuple[str, ...]:
+        return self.forwarded_allow_ips if self.proxy_headers else ()
+
+    @property
+    def _root_is_local(self) -> bool:
+        return root_scheme(self.default_artifact_root or "") in {"", "file"}
+
+
+def settings_table() -> tuple[Setting, ...]:
+    """Every setting, in the order of the documentation."""
+    return tuple(as_setting(each) for each in fields(Settings))
+
+
+def as_setting(of: Field[Any]) -> Setting:
+    kind, text, names, secret = of.metadata["setting"]
+    words = names.split()
+    return Setting(
+        name=of.name,
+        kind=kind,
+        default=of.default,
+        help=text,
+        options=tuple(word for word in words if word.startswith("-")),
+        variables=tuple(word for word in words if not word.startswith("-")),
+        secret=secret,
+    )
+
+
+def process_environment(defaults: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables of this process, after adding `defaults`; what is set already stands.
+
+    They are really set, because the SDKs of the artifact stores read theirs from the process.
+    """
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    return os.environ
+
+
+def is_given(value: object) -> bool:
+    return value is not None and value != ""
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    """The first variable of each setting that is given and meant for us."""
+    found: dict[str, object] = {}
+    for each in settings_table():
+        values = [environ.get(name, "").strip() for name in each.variables]
+        meant = [value for value in values if value and not is_service_link(each.name, value)]
+        if meant:
+            found[each.name] = meant[0]
+    return found
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """Kubernetes puts `MLFLOW_PORT=tcp://…` into every pod beside a service called mlflow."""
+    return name == "port" and value.startswith("tcp://")
+
+
+def from_uvicorn_options(
+    options: Mapping[str, object], environ: Mapping[str, str]
+) -> dict[str, object]:
+    """The settings inside `--uvicorn-opts`. Raises SettingsError for any other argument."""
+    try:
+        words = iter(shlex.split(UVICORN_OPTIONS.given(options, environ)))
+    except ValueError:
+        raise SettingsError("--uvicorn-opts has a quotation mark without its partner.") from None
+    known = {
+        option: each
+        for each in settings_table()
+        for option in each.options
+        if option in UVICORN_ARGUMENTS
+    }
+    found: dict[str, object] = {}
+    for word in words:
+        option, equals, value = word.partition("=")
+        each = known.get(positive(option))
+        if each is None or (option != positive(option) and not each.is_flag):
+            served = ", ".join(sorted(UVICORN_ARGUMENTS))
+            raise SettingsError(f"--uvicorn-opts: {option} is not supported; these are: {served}.")
+        found[each.name] = uvicorn_value(each, option, value if equals else None, words)
+    return found
+
+
+def positive(option: str) -> str:
+    return "--" + option.removeprefix("--no-") if option.startswith("--no-") else option
+
+
+def uvicorn_value(each: Setting, option: str, value: str | None, rest: Iterator[str]) -> object:
+    if each.is_flag:
+        return not option.startswith("--no-") if value is None else value
+    value = next(rest, None) if value is None else value
+    if value is None:
+        raise SettingsError(f"--uvicorn-opts: {option} needs a value.")
+    return value

@@ -1,0 +1,177 @@
+"""Texts into values: what a setting may be, and the sentence for what it may not be."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Generic, TypeVar
+from urllib.parse import unquote, urlsplit
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SettingsError(Exception):
+    """One sentence for the operator; the server does not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T_co]):
+    """How a text becomes a value. `read` raises ValueError whose text says what was expected."""
+
+    expects: str
+    read: Callable[[str], T_co]
+
+
+def text_value(given: str) -> str:
+    if "\0" in given or "\n" in given:
+        raise ValueError("expected one line of text")
+    return given
+
+
+def flag_value(given: str) -> bool:
+    if given.lower() in {"true", "1", "yes", "on"}:
+        return True
+    if given.lower() in {"false", "0", "no", "off"}:
+        return False
+    raise ValueError("expected true or false")
+
+
+def whole(smallest: int, largest: int) -> Kind[int]:
+    expects = f"a whole number from {smallest} to {largest}"
+
+    def read(given: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,19}", given) or not smallest <= int(given) <= largest:
+            raise ValueError(f"expected {expects}")
+        return int(given)
+
+    return Kind(expects, read)
+
+
+def choice(*values: str) -> Kind[str]:
+    """One of `values` in any case; the answer is spelled as listed."""
+    expects = "one of " + ", ".join(values)
+    spelled = {value.lower(): value for value in values}
+
+    def read(given: str) -> str:
+        if given.lower() not in spelled:
+            raise ValueError(f"expected {expects}")
+        return spelled[given.lower()]
+
+    return Kind(expects, read)
+
+
+def list_value(given: str) -> tuple[str, ...]:
+    return tuple(part for part in (part.strip() for part in text_value(given).split(",")) if part)
+
+
+def addresses_value(given: str) -> tuple[str, ...]:
+    for each in list_value(given):
+        try:
+            if each != "*":
+                ip_network(each, strict=False)
+        except ValueError:
+            raise ValueError("expected IP addresses, networks such as 10.0.0.0/8, or *") from None
+    return list_value(given)
+
+
+def prefix_value(given: str) -> str:
+    if not re.fullmatch(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)+", given):
+        raise ValueError("expected a path such as /mlflow, without braces or a slash at the end")
+    return given
+
+
+def log_level_value(given: str) -> str:
+    names = {"trace": "debug", "warn": "warning", "fatal": "critical", "notset": "debug"}
+    return LOG_LEVELS.read(names.get(given.lower(), given))
+
+
+def store_value(given: str) -> str:
+    sqlite_path(given)
+    return given
+
+
+def sqlite_path(uri: str) -> Path:
+    """The file of `sqlite:///relative.db` or `sqlite:////absolute.db`.
+
+    Raises ValueError, with the way out, for every other store.
+    """
+    scheme, colon, rest = uri.partition(":")
+    dialect = scheme.split("+")[0].lower()
+    if not colon or dialect == "file" or not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+_.-]*", scheme):
+        raise ValueError(
+            "file stores are not supported; give a database such as sqlite:///mlflow.db"
+        )
+    if dialect in UNSERVED_DATABASES:
+        raise ValueError(UNSERVED_DATABASES[dialect])
+    if dialect != "sqlite":
+        raise ValueError("expected a database such as sqlite:///mlflow.db")
+    if "?" in rest:
+        raise ValueError("parameters after '?' are not supported for SQLite; leave them out")
+    if rest in {"", "//", "///"} or rest.lower() == "///:memory:":
+        raise ValueError("a database in memory is lost with the process; give a file")
+    if not rest.startswith("///") or rest.endswith("/"):
+        raise ValueError("expected sqlite:///relative.db or sqlite:////absolute.db")
+    return Path(rest[3:])
+
+
+def root_value(given: str) -> str:
+    """A place for artifacts. Raises ValueError for stores that this server cannot use yet."""
+    scheme = root_scheme(given)
+    if scheme in {"", "file"}:
+        local_path(given)
+    elif scheme in OBJECT_STORES:
+        raise ValueError(f"{scheme}: stores come with a later release; give a local path")
+    elif scheme != "mlflow-artifacts":
+        raise ValueError("expected a local path")
+    return text_value(given)
+
+
+def destination_value(given: str) -> str:
+    if root_scheme(given) == "mlflow-artifacts":
+        raise ValueError("the server would send its own artifacts to itself; give a local path")
+    return root_value(given)
+
+
+def root_scheme(uri: str) -> str:
+    """The scheme in lower case, empty for a plain path."""
+    found = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]+):", uri)
+    return found[1].lower() if found else ""
+
+
+def local_path(uri: str) -> Path:
+    """The absolute path of a plain path or a `file:` URI.
+
+    Raises ValueError for a URI of another host.
+    """
+    if root_scheme(uri) != "file":
+        return Path(uri).absolute()
+    parts = urlsplit(uri)
+    if parts.netloc not in {"", "localhost"} or not parts.path:
+        raise ValueError("expected file:///absolute/path")
+    return Path(unquote(parts.path)).absolute()
+
+
+def without_password(given: str) -> str:
+    """Leaves only the scheme of a URI that may carry a login."""
+    return given.partition("://")[0] + "://…" if "://" in given and "@" in given else given
+
+
+UNSERVED_DATABASES = {
+    "postgresql": "PostgreSQL comes with a later release; until then give sqlite:///mlflow.db",
+    "postgres": "PostgreSQL comes with a later release; until then give sqlite:///mlflow.db",
+    "mysql": "MySQL comes with a later release; until then give sqlite:///mlflow.db",
+    "mssql": "Microsoft SQL Server is not supported; give sqlite:///mlflow.db",
+}
+OBJECT_STORES = frozenset({"s3", "gs", "wasb", "wasbs", "abfs", "abfss", "az", "r2", "b2"})
+
+TEXT = Kind("text", text_value)
+FLAG = Kind("true or false", flag_value)
+LIST = Kind("a list with commas", list_value)
+ADDRESSES = Kind("a list of addresses or networks", addresses_value)
+LOG_LEVELS = choice("debug", "info", "warning", "error", "critical")
+LOG_LEVEL = Kind(LOG_LEVELS.expects, log_level_value)
+STORE = Kind("sqlite:///path", store_value)
+ROOT = Kind("a path or URI", root_value)
+DESTINATION = Kind("a path or URI", destination_value)
+PREFIX = Kind("a path such as /mlflow", prefix_value)

@@ -1,0 +1,132 @@
+"""What databases do differently, as verbs; no statement elsewhere asks which database it runs on.
+
+Text that verbs take is a column or an expression of ours, values come back as binds.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """SQL text with `?` where its values go."""
+
+    text: LiteralString
+    binds: tuple[object, ...] = ()
+
+
+class Dialect(Protocol):
+    """The verbs. Text always compares by code point, and exactly but for `ilike`."""
+
+    def register(self, connection: Any) -> None:
+        """Prepares a new connection of the driver for the statements that the other verbs write."""
+        ...
+
+    def like(self, text: LiteralString, pattern: str) -> Sql:
+        """`%` stands for any text and `_` for one character; nothing escapes them. Case counts."""
+        ...
+
+    def ilike(self, text: LiteralString, pattern: str) -> Sql:
+        """Like `like`, but for letters whose lower case is one character case does not count."""
+        ...
+
+    def number(self, text: LiteralString, operator: LiteralString, number: float) -> Sql:
+        """Compares text as a decimal number; text that is no such number never matches."""
+        ...
+
+    def numbers(self, text: LiteralString, numbers: Sequence[float], *, negated: bool) -> Sql:
+        """Whether text as a decimal number is, or if `negated` is not, among these."""
+        ...
+
+    def one_of(self, integer: LiteralString, values: Sequence[int]) -> Sql:
+        """Whether an integer is among these: any number of them."""
+        ...
+
+    def hex(self, blob: LiteralString) -> LiteralString:
+        """Bytes as text of lower-case hexadecimal digits."""
+        ...
+
+
+class SqliteDialect:
+    """SQLite since 3.40, as its plain Python driver compiles it."""
+
+    def register(self, connection: Any) -> None:
+        connection.create_function("riverrun_ilike", 2, matches_ilike, deterministic=True)
+
+    def like(self, text: LiteralString, pattern: str) -> Sql:
+        # LIKE ignores the case of ASCII letters; GLOB does not. Its own signs go into brackets.
+        glob = re.sub(r"[*?\[]", r"[\g<0>]", pattern).replace("%", "*").replace("_", "?")
+        return Sql(f"{text} GLOB ?", (glob,))
+
+    def ilike(self, text: LiteralString, pattern: str) -> Sql:
+        if pattern.isascii():
+            return Sql(f"{text} LIKE ?", (pattern,))
+        return Sql(f"riverrun_ilike({text}, ?)", (pattern,))
+
+    def number(self, text: LiteralString, operator: LiteralString, number: float) -> Sql:
+        # Beside an operand of numeric affinity, SQLite reads text as a number if the whole of it is
+        # one, and sorts all other text after every number. The number, too, is bound as text, so
+        # that 0.1 is read alike on both sides.
+        bind = repr(number)
+        numeric = _is_number(text)
+        match operator:
+            case ">" | ">=":
+                return Sql(f"({text} {operator} CAST(? AS NUMERIC) AND {numeric})", (bind,))
+            case "<>":
+                return Sql(f"({text} <> CAST(? AS NUMERIC) AND {numeric})", (bind,))
+            case _:
+                return Sql(f"{text} {operator} CAST(? AS NUMERIC)", (bind,))
+
+    def numbers(self, text: LiteralString, numbers: Sequence[float], *, negated: bool) -> Sql:
+        binds = (json.dumps([repr(number) for number in numbers]),)
+        listed = "(SELECT CAST(value AS NUMERIC) FROM json_each(?))"
+        if negated:
+            return Sql(f"({text} NOT IN {listed} AND {_is_number(text)})", binds)
+        return Sql(f"{text} IN {listed}", binds)
+
+    def one_of(self, integer: LiteralString, values: Sequence[int]) -> Sql:
+        if len(values) == 1:
+            return Sql(f"{integer} = ?", (values[0],))
+        listed = ",".join(map(str, values))
+        return Sql(f"{integer} IN (SELECT value FROM json_each(?))", (f"[{listed}]",))
+
+    def hex(self, blob: LiteralString) -> LiteralString:
+        return f"lower(hex({blob}))"
+
+
+def _is_number(text: LiteralString) -> LiteralString:
+    return f"{text} <= CAST('9e999' AS NUMERIC)"
+
+
+def matches_ilike(text: str, pattern: str) -> bool:
+    """Finds the parts between `%` one after the other, each as far left as it fits."""
+    text, parts = fold(text), fold(pattern).split("%")
+    first, last = _part(parts[0]), _part(parts[-1])
+    if len(parts) == 1:
+        return first.fullmatch(text) is not None
+    begin, end = len(parts[0]), len(text) - len(parts[-1])
+    if begin > end or not first.match(text) or not last.fullmatch(text, end):
+        return False
+    for part in parts[1:-1]:
+        found = _part(part).search(text, begin, end)
+        if found is None:
+            return False
+        begin = found.end()
+    return True
+
+
+def _part(part: str) -> re.Pattern[str]:
+    return re.compile(".".join(map(re.escape, part.split("_"))), re.DOTALL)
+
+
+def fold(text: str) -> str:
+    """Lower case, one character for one; ASCII comes from ASCII only, as in SQLite's LIKE."""
+    return text.lower() if text.isascii() else "".join(map(_fold_character, text))
+
+
+def _fold_character(character: str) -> str:
+    lower = character.lower()
+    return lower if len(lower) == 1 and lower.isascii() == character.isascii() else character

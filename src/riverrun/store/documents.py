@@ -1,0 +1,171 @@
+"""A run as the JSON that clients get: assembled from its tables, or stored and spliced in unparsed.
+
+A stored document carries the version of the run that it was built from, read in the same snapshot as its
+data, and counts only while that is still the run's version. So it needs no deletion when the run changes.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from riverrun.entities.datasets import Dataset, DatasetInput, InputTag
+from riverrun.entities.metrics import Metric
+from riverrun.entities.runs import (
+    ModelInput,
+    ModelOutput,
+    Param,
+    Run,
+    RunData,
+    RunInputs,
+    RunOutputs,
+    RunTag,
+)
+from riverrun.store.engine import Row, Tx
+from riverrun.store.runs import INFO_COLUMNS, info_from_row
+
+BATCH = 1_000
+"""Runs read in one statement: below every database's limit of binds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A run built from its tables, and whether a document of it is worth storing."""
+
+    run: Run
+    version: int
+    written_at: int
+
+
+async def stored(tx: Tx, run_id: bytes) -> tuple[int, bytes | None] | None:
+    """The experiment and the document, if one is up to date; None when there is no such run."""
+    row = await tx.one(
+        "SELECT r.experiment_id, d.document FROM runs r LEFT JOIN run_documents d "
+        "ON d.run_id = r.run_id AND d.version = r.version WHERE r.run_id = ?",
+        (run_id,),
+    )
+    return None if row is None else (row[0], row[1])
+
+
+async def stored_many(tx: Tx, versions: Mapping[bytes, int]) -> dict[bytes, bytes]:
+    """The documents of these runs that have these versions, which the caller read in the same snapshot."""
+    found: dict[bytes, bytes] = {}
+    run_ids = list(versions)
+    for start in range(0, len(run_ids), BATCH):
+        part = run_ids[start : start + BATCH]
+        for run_id, version, document in await tx.fetch(
+            f"SELECT run_id, version, document FROM run_documents WHERE run_id IN ({_marks(part)})",
+            part,
+        ):
+            if versions[run_id] == version:
+                found[run_id] = document
+    return found
+
+
+async def store(tx: Tx, run_id: bytes, version: int, document: bytes) -> None:
+    """Keeps the newest of two documents of a run."""
+    await tx.execute(
+        "INSERT INTO run_documents (run_id, version, document) VALUES (?, ?, ?) "
+        "ON CONFLICT (run_id) DO UPDATE SET version = excluded.version, "
+        "document = excluded.document WHERE excluded.version > run_documents.version",
+        (run_id, version, document),
+    )
+
+
+async def assemble(tx: Tx, run_ids: Sequence[bytes]) -> dict[bytes, Assembled]:
+    """Those of the runs that exist, with all that was logged to them."""
+    assembled: dict[bytes, Assembled] = {}
+    for start in range(0, len(run_ids), BATCH):
+        assembled.update(await _assemble(tx, run_ids[start : start + BATCH]))
+    return assembled
+
+
+async def _assemble(tx: Tx, run_ids: Sequence[bytes]) -> dict[bytes, Assembled]:
+    rows = await tx.fetch(
+        f"SELECT {INFO_COLUMNS}, version, written_at FROM runs WHERE run_id IN ({_marks(run_ids)})",
+        run_ids,
+    )
+    metrics = await _children(tx, _METRICS, run_ids, _metric)
+    params = await _children(tx, _PARAMS, run_ids, _param)
+    tags = await _children(tx, _TAGS, run_ids, _tag)
+    datasets = await _children(tx, _DATASETS, run_ids, _dataset_input)
+    models = await _children(tx, _MODELS, run_ids, tuple)
+    return {
+        row[0]: Assembled(
+            run=Run(
+                info=info_from_row(row[:-2]),
+                data=RunData(metrics[row[0]], params[row[0]], tags[row[0]]),
+                inputs=RunInputs(
+                    datasets[row[0]],
+                    [ModelInput(model) for side, model, _ in models[row[0]] if side == "input"],
+                ),
+                outputs=RunOutputs(
+                    [
+                        ModelOutput(model, step)
+                        for side, model, step in models[row[0]]
+                        if side == "output"
+                    ]
+                ),
+            ),
+            version=row[-2],
+            written_at=row[-1],
+        )
+        for row in rows
+    }
+
+
+_METRICS = (
+    "SELECT m.run_id, k.name, m.value, m.is_nan, m.timestamp, m.step FROM latest_metrics m "
+    "JOIN key_names k ON k.key_id = m.key_id WHERE m.run_id IN ({marks}) ORDER BY m.run_id, m.key_id"
+)
+_PARAMS = (
+    "SELECT p.run_id, k.name, p.value FROM params p JOIN key_names k ON k.key_id = p.key_id "
+    "WHERE p.run_id IN ({marks}) ORDER BY p.run_id, p.key_id"
+)
+_TAGS = (
+    "SELECT t.run_id, k.name, t.value FROM tags t JOIN key_names k ON k.key_id = t.key_id "
+    "WHERE t.run_id IN ({marks}) ORDER BY t.run_id, t.key_id"
+)
+_DATASETS = (
+    "SELECT i.run_id, d.name, d.digest, d.source_type, d.source, d.dataset_schema, "
+    "d.dataset_profile, i.tags FROM run_inputs i JOIN datasets d ON d.dataset_id = i.dataset_id "
+    "WHERE i.run_id IN ({marks}) ORDER BY i.run_id, d.name, d.digest"
+)
+_MODELS = (
+    "SELECT run_id, direction, model_id, step FROM run_models WHERE run_id IN ({marks}) "
+    "ORDER BY run_id, direction, step, model_id"
+)
+
+
+async def _children(
+    tx: Tx, sql: str, run_ids: Sequence[bytes], entity: Any
+) -> "defaultdict[bytes, list[Any]]":
+    """The rows of each run, without the run's id, as entities."""
+    children: defaultdict[bytes, list[Any]] = defaultdict(list)
+    for row in await tx.fetch(sql.format(marks=_marks(run_ids)), run_ids):
+        children[row[0]].append(entity(row[1:]))
+    return children
+
+
+def _metric(row: Row) -> Metric:
+    key, value, is_nan, timestamp, step = row
+    return Metric(key, "NaN" if is_nan else value, timestamp, step)
+
+
+def _param(row: Row) -> Param:
+    return Param(*row)
+
+
+def _tag(row: Row) -> RunTag:
+    return RunTag(*row)
+
+
+def _dataset_input(row: Row) -> DatasetInput:
+    return DatasetInput(
+        Dataset(*row[:-1]), [InputTag(key, value) for key, value in json.loads(row[-1])]
+    )
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))

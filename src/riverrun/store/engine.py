@@ -1,0 +1,66 @@
+"""What services need of a database: transactions, given as units of work.
+
+A unit of work is an async function of a transaction. The engine decides where it runs: on SQLite to its end
+on a thread of the engine's own (nothing in it ever really waits), on a networked database on the event loop.
+So rules are written once. A unit of work may be run more than once: it must change nothing but the database.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from riverrun.store.dialects import Dialect
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+
+class ConflictError(Exception):
+    """A unique constraint refused a row: somebody else was first."""
+
+
+class Tx(Protocol):
+    """A transaction. Statements use `?`; binds are int, float, str, bytes or None."""
+
+    async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[Row]: ...
+
+    async def one(self, sql: str, binds: Sequence[object] = ()) -> Row | None: ...
+
+    async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
+        """The number of rows changed. Raises ConflictError."""
+        ...
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """Raises ConflictError."""
+        ...
+
+    def next_seq(self) -> int:
+        """Microseconds since the epoch, larger at each call: the order of what is appended."""
+        ...
+
+
+Work = Callable[[Tx], Awaitable[T]]
+
+
+class Engine(Protocol):
+    """Raises TemporarilyUnavailable when the database cannot take the work now; nothing was changed then."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    async def read(self, work: Work[T]) -> T:
+        """Runs `work` in a read transaction: one snapshot."""
+        ...
+
+    async def glance(self, work: Work[T]) -> T:
+        """Like `read`, for a few look-ups by primary key, which are cheaper than handing them to another thread."""
+        ...
+
+    async def write(self, work: Work[T]) -> T:
+        """Runs `work` in a write transaction and returns after its commit."""
+        ...
+
+    async def trouble(self) -> str | None:
+        """Why no work can be done, in a sentence for an operator; None when all is well."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,31 @@
+"""The dictionary of metric, param and tag names: every name once, as a small integer."""
+
+from collections.abc import Sequence
+
+from riverrun.store.engine import Tx
+
+BATCH = 5_000
+"""Names asked for in one statement: below every database's limit of binds."""
+
+
+async def find(tx: Tx, names: Sequence[str]) -> dict[str, int]:
+    """The ids of those names that exist."""
+    found: dict[str, int] = {}
+    for start in range(0, len(names), BATCH):
+        part = names[start : start + BATCH]
+        marks = ",".join("?" * len(part))
+        rows = await tx.fetch(f"SELECT name, key_id FROM key_names WHERE name IN ({marks})", part)
+        found.update(rows)  # pyright: ignore[reportArgumentType]
+    return found
+
+
+async def create(tx: Tx, names: Sequence[str]) -> dict[str, int]:
+    """The ids of all these names; new ones are made. In sorted order, so that two writers never wait in a circle."""
+    found = await find(tx, names)
+    absent = sorted(set(names) - found.keys())
+    if absent:
+        await tx.execute_many(
+            "INSERT INTO key_names (name) VALUES (?)", [(name,) for name in absent]
+        )
+        found.update(await find(tx, absent))
+    return found

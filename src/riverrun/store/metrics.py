@@ -1,0 +1,283 @@
+"""Metric points: a log of what arrived together, chunks that the compactor makes of it, and the latest values.
+
+The history of a metric is a set of points (timestamp, step, value, is_nan). Writes check nothing: a point that
+arrives twice is dropped when it is read and when it is compacted. `docs/metric-format.md` has the payloads.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from itertools import chain, pairwise
+
+from riverrun.store.engine import Tx
+from riverrun.store.points import (
+    Chunk,
+    Place,
+    Points,
+    bucket_starts,
+    decode_chunks,
+    decode_logs,
+    merge,
+    page,
+    sample,
+    within_steps,
+)
+
+LatestRow = tuple[int, float, int, int, int, float | None, float | None]
+"""key_id, value, is_nan, timestamp, step, min_value, max_value. A NaN has value 0 here."""
+
+_UPSERT_LATEST = """
+INSERT INTO latest_metrics (run_id, experiment_id, key_id, value, is_nan, timestamp, step, min_value, max_value)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_id, key_id) DO UPDATE SET
+  value = CASE WHEN {newer} THEN excluded.value ELSE latest_metrics.value END,
+  is_nan = CASE WHEN {newer} THEN excluded.is_nan ELSE latest_metrics.is_nan END,
+  timestamp = CASE WHEN {newer} THEN excluded.timestamp ELSE latest_metrics.timestamp END,
+  step = CASE WHEN {newer} THEN excluded.step ELSE latest_metrics.step END,
+  min_value = CASE WHEN latest_metrics.min_value IS NULL OR excluded.min_value < latest_metrics.min_value
+    THEN excluded.min_value ELSE latest_metrics.min_value END,
+  max_value = CASE WHEN latest_metrics.max_value IS NULL OR excluded.max_value > latest_metrics.max_value
+    THEN excluded.max_value ELSE latest_metrics.max_value END
+""".format(
+    newer="(excluded.step, excluded.timestamp, excluded.value) > "
+    "(latest_metrics.step, latest_metrics.timestamp, latest_metrics.value)"
+)
+
+
+async def append(tx: Tx, run_id: bytes, payload: bytes) -> None:
+    await tx.execute(
+        "INSERT INTO metric_log (run_id, seq, payload) VALUES (?, ?, ?)",
+        (run_id, tx.next_seq(), payload),
+    )
+
+
+async def upsert_latest(
+    tx: Tx, run_id: bytes, experiment_id: int, rows: Iterable[LatestRow]
+) -> None:
+    """Upstream's rule: the greatest (step, timestamp, value) wins, a NaN counting as 0; equals change nothing."""
+    await tx.execute_many(_UPSERT_LATEST, [(run_id, experiment_id, *row) for row in rows])
+
+
+# Reading --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPlace:
+    """A chunk without its points. Chunks of one series never overlap in (timestamp, step)."""
+
+    key_id: int
+    chunk_id: int
+    points: int
+    first: tuple[int, int]
+    last: tuple[int, int]
+    steps: tuple[int, int]
+    """The smallest and the largest step."""
+
+
+async def chunk_places(
+    tx: Tx, run_id: bytes, key_id: int | None = None, *, since: tuple[int, int] | None = None
+) -> list[ChunkPlace]:
+    """In the order of their points, one series after the other; those that end at `since` or later."""
+    condition, binds = "", []
+    if key_id is not None:
+        condition, binds = " AND key_id = ?", [key_id]
+    if since is not None:
+        condition += " AND (last_timestamp, last_step) >= (?, ?)"
+        binds.extend(since)
+    rows = await tx.fetch(
+        "SELECT key_id, chunk_id, points, first_timestamp, first_step, last_timestamp, last_step, "
+        "min_step, max_step "
+        f"FROM metric_chunks WHERE run_id = ?{condition} "
+        "ORDER BY key_id, first_timestamp, first_step, chunk_id",
+        (run_id, *binds),
+    )
+    return [
+        ChunkPlace(key, chunk, points, (first, first_step), (last, last_step), (low, high))
+        for key, chunk, points, first, first_step, last, last_step, low, high in rows
+    ]
+
+
+async def chunk_points(tx: Tx, run_id: bytes, chunks: Sequence[ChunkPlace]) -> list[Points]:
+    """The points of these chunks of one series, in the same order."""
+    if not chunks:
+        return []
+    payloads: dict[int, bytes] = {}
+    for start in range(0, len(chunks), 1_000):
+        part = chunks[start : start + 1_000]
+        marks = ",".join("?" * len(part))
+        payloads.update(
+            await tx.fetch(  # pyright: ignore[reportArgumentType]
+                "SELECT chunk_id, payload FROM metric_chunks "
+                f"WHERE run_id = ? AND key_id = ? AND chunk_id IN ({marks})",
+                (run_id, part[0].key_id, *(chunk.chunk_id for chunk in part)),
+            )
+        )
+    return decode_chunks([(payloads[chunk.chunk_id], chunk.points) for chunk in chunks])
+
+
+async def tail(tx: Tx, run_id: bytes, key_id: int) -> Points:
+    """What is still in the log of one series, as it arrived."""
+    rows = await tx.fetch(
+        "SELECT payload FROM metric_log WHERE run_id = ? ORDER BY seq", (run_id,)
+    )
+    return decode_logs((payload for (payload,) in rows), key_id)
+
+
+async def history_page(
+    tx: Tx, run_id: bytes, key_id: int, *, after: Place | None, limit: int
+) -> Points:
+    """At most `limit` points behind `after`, by (timestamp, step, value, is_nan); decodes only what it needs."""
+    chunks = await chunk_places(tx, run_id, key_id, since=after[:2] if after else None)
+    needed: list[ChunkPlace] = []
+    certain = 0
+    for chunk in chunks:
+        needed.append(chunk)
+        # The first chunk may lie before `after` in part, so its points are not counted on.
+        certain += chunk.points if len(needed) > 1 or after is None else 0
+        if certain > limit:
+            break
+    parts = await chunk_points(tx, run_id, needed)
+    return page(merge([*parts, await tail(tx, run_id, key_id)]), after, limit)
+
+
+async def sampled(
+    tx: Tx, run_id: bytes, key_id: int, *, count: int, steps: tuple[int, int] | None
+) -> Points:
+    """At most `count` points by step as upstream samples them (see `points.sample`), of the given steps or all.
+
+    Where the chunks follow each other in steps too, as a training loop makes them, they are decoded one at a
+    time; else the whole series is.
+    """
+    chunks = await chunk_places(tx, run_id, key_id)
+    rest = merge([await tail(tx, run_id, key_id)])
+    first, last = steps or (None, None)
+    if not _follow_each_other(chunks, rest):
+        everything = merge([*await chunk_points(tx, run_id, chunks), rest])
+        return sample(everything, count, start_step=first, end_step=last)
+    reader = _StepReader(tx, run_id, [*chunks, rest])
+    return await reader.sample(count, steps)
+
+
+def _follow_each_other(chunks: Sequence[ChunkPlace], rest: Points) -> bool:
+    """Whether every part begins at a later step, and place, than the one before it ends."""
+    spans = [(chunk.steps, chunk.first, chunk.last) for chunk in chunks]
+    if len(rest):
+        span = (min(rest.steps), max(rest.steps))
+        spans.append((span, rest.place(0)[:2], rest.place(-1)[:2]))
+    return all(
+        one[0][1] < two[0][0] and one[2] < two[1] for one, two in pairwise(spans)
+    )
+
+
+class _StepReader:
+    """Parts of a series that follow each other in steps: chunks, decoded when needed, and the tail."""
+
+    def __init__(self, tx: Tx, run_id: bytes, parts: Sequence[ChunkPlace | Points]) -> None:
+        self._tx = tx
+        self._run_id = run_id
+        self._parts = parts
+
+    async def sample(self, count: int, steps: tuple[int, int] | None) -> Points:
+        sizes = [await self._size(part, steps) for part in self._parts]
+        wanted = bucket_starts(sum(sizes), count)
+        taken: list[Points] = []
+        before = position = 0
+        for part, size in zip(self._parts, sizes, strict=True):
+            end = bisect_left(wanted, before + size, lo=position)
+            if end > position:
+                points = await self._by_step(part, steps)
+                taken.append(points.take([index - before for index in wanted[position:end]]))
+            before, position = before + size, end
+        return Points.of(
+            steps=chain.from_iterable(points.steps for points in taken),
+            timestamps=chain.from_iterable(points.timestamps for points in taken),
+            values=chain.from_iterable(points.values for points in taken),
+        )
+
+    async def _size(self, part: ChunkPlace | Points, steps: tuple[int, int] | None) -> int:
+        if isinstance(part, Points):
+            return len(await self._by_step(part, steps))
+        if steps is None or (steps[0] <= part.steps[0] and part.steps[1] <= steps[1]):
+            return part.points
+        if part.steps[1] < steps[0] or steps[1] < part.steps[0]:
+            return 0
+        return len(await self._by_step(part, steps))
+
+    async def _by_step(
+        self, part: ChunkPlace | Points, steps: tuple[int, int] | None
+    ) -> Points:
+        if isinstance(part, ChunkPlace):
+            (part,) = await chunk_points(self._tx, self._run_id, [part])
+        return within_steps(part, steps)
+
+
+# Compaction -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LogSlice:
+    """The oldest rows of a run's log."""
+
+    last_seq: int
+    rows: int
+    payloads: list[bytes]
+    is_all: bool
+
+
+async def log_slice(tx: Tx, run_id: bytes, *, bytes_max: int) -> LogSlice | None:
+    """Rows from the oldest on, up to `bytes_max` of payload but one at least; None when the log is empty."""
+    sizes = await tx.fetch(
+        "SELECT seq, length(payload) FROM metric_log WHERE run_id = ? ORDER BY seq", (run_id,)
+    )
+    if not sizes:
+        return None
+    total = taken = 0
+    for _, size in sizes:
+        if taken and total + size > bytes_max:
+            break
+        total += size
+        taken += 1
+    last_seq = sizes[taken - 1][0]
+    rows = await tx.fetch(
+        "SELECT payload FROM metric_log WHERE run_id = ? AND seq <= ? ORDER BY seq",
+        (run_id, last_seq),
+    )
+    return LogSlice(last_seq, taken, [payload for (payload,) in rows], taken == len(sizes))
+
+
+async def delete_log(tx: Tx, run_id: bytes, last_seq: int) -> int:
+    """The number of rows deleted."""
+    return await tx.execute(
+        "DELETE FROM metric_log WHERE run_id = ? AND seq <= ?", (run_id, last_seq)
+    )
+
+
+async def delete_chunks(tx: Tx, run_id: bytes, chunks: Iterable[ChunkPlace]) -> None:
+    await tx.execute_many(
+        "DELETE FROM metric_chunks WHERE run_id = ? AND key_id = ? AND chunk_id = ?",
+        [(run_id, chunk.key_id, chunk.chunk_id) for chunk in chunks],
+    )
+
+
+_CHUNK_COLUMNS = [field.name for field in fields(Chunk)]
+_INSERT_CHUNK = (
+    f"INSERT INTO metric_chunks (run_id, key_id, chunk_id, {', '.join(_CHUNK_COLUMNS)}) "
+    f"VALUES ({', '.join('?' * (3 + len(_CHUNK_COLUMNS)))})"
+)
+
+
+async def insert_chunks(tx: Tx, run_id: bytes, chunks: Iterable[tuple[int, Chunk]]) -> None:
+    """Chunks with their keys, those of one series in the order of their points."""
+    await tx.execute_many(
+        _INSERT_CHUNK,
+        [(run_id, key_id, tx.next_seq(), *astuple(chunk)) for key_id, chunk in chunks],
+    )
+
+
+async def runs_with_log(tx: Tx, *, before_seq: int, limit: int) -> list[bytes]:
+    """Runs whose oldest log row is older than `before_seq`."""
+    rows = await tx.fetch(
+        "SELECT run_id FROM metric_log GROUP BY run_id HAVING min(seq) < ? LIMIT ?",
+        (before_seq, limit),
+    )
+    return [run_id for (run_id,) in rows]

@@ -1,0 +1,208 @@
+"""Today's tables, as SQLAlchemy metadata: read by migrations and their tests only, never by a request.
+
+Rules that every table keeps (ARCHITECTURE.md, "Tables"):
+
+- a hot table has the run first in its primary key and in every unique constraint, and no surrogate id;
+- whatever must be unique without the run lives in a small table, which the run path only reads;
+- times are milliseconds since the epoch, given as parameters, never `now()`;
+- a run's key everywhere is the 16 bytes of its public id.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+HOT = "hot"
+"""One row or more per run: written on the run path, distributable by run."""
+SMALL = "small"
+"""Few rows, unique by name: the run path reads it, and adds to it only in a transaction of its own."""
+LOCAL = "local"
+"""Bookkeeping of the database itself."""
+
+
+def _table(name: str, kind: str, *parts: Column[object] | UniqueConstraint | Index) -> Table:
+    return Table(name, metadata, *parts, info={"kind": kind}, sqlite_with_rowid=kind != HOT)
+
+
+def _run_id() -> Column[bytes]:
+    return Column("run_id", LargeBinary(16), primary_key=True, nullable=False)
+
+
+experiments = _table(
+    "experiments",
+    SMALL,
+    Column("experiment_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("workspace", String(63), nullable=False),
+    Column("name", String(500), nullable=False),
+    Column("artifact_location", String(2048), nullable=False),
+    Column("lifecycle_stage", String(16), nullable=False),
+    Column("creation_time", BigInteger, nullable=False),
+    Column("last_update_time", BigInteger, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("updated_by", String(255), nullable=False),
+    UniqueConstraint("workspace", "name", name="experiments_by_name"),
+)
+
+experiment_tags = _table(
+    "experiment_tags",
+    SMALL,
+    Column("experiment_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("tag_key", String(250), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("updated_by", String(255), nullable=False),
+)
+
+key_names = _table(
+    "key_names",
+    SMALL,
+    Column("key_id", Integer, primary_key=True),
+    Column("name", String(250), nullable=False),
+    UniqueConstraint("name", name="key_names_by_name"),
+)
+
+runs = _table(
+    "runs",
+    HOT,
+    _run_id(),
+    Column("experiment_id", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("user_id", String(255), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("start_time", BigInteger, nullable=False),
+    Column("end_time", BigInteger),
+    Column("lifecycle_stage", String(16), nullable=False),
+    Column("deleted_time", BigInteger),
+    Column("artifact_uri", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("written_at", BigInteger, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("updated_by", String(255), nullable=False),
+    Index("runs_by_start", "experiment_id", text("start_time DESC"), "run_id", "lifecycle_stage"),
+)
+
+params = _table(
+    "params",
+    HOT,
+    _run_id(),
+    Column("key_id", Integer, primary_key=True),
+    Column("experiment_id", BigInteger, nullable=False),
+    Column("value", Text, nullable=False),
+    Index("params_by_value", "experiment_id", "key_id", "value", "run_id"),
+)
+
+tags = _table(
+    "tags",
+    HOT,
+    _run_id(),
+    Column("key_id", Integer, primary_key=True),
+    Column("experiment_id", BigInteger, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("updated_by", String(255), nullable=False),
+    Index("tags_by_value", "experiment_id", "key_id", "value", "run_id"),
+)
+
+latest_metrics = _table(
+    "latest_metrics",
+    HOT,
+    _run_id(),
+    Column("key_id", Integer, primary_key=True),
+    Column("experiment_id", BigInteger, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("is_nan", SmallInteger, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    # The smallest and the largest value ever logged; NULL while every value was NaN.
+    Column("min_value", Double),
+    Column("max_value", Double),
+    Index("latest_metrics_by_value", "experiment_id", "key_id", "is_nan", "value", "run_id"),
+)
+
+metric_log = _table(
+    "metric_log",
+    HOT,
+    _run_id(),
+    # Microseconds of the write's arrival, made unique by the writer: an order, and the row's age.
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+metric_chunks = _table(
+    "metric_chunks",
+    HOT,
+    _run_id(),
+    Column("key_id", Integer, primary_key=True),
+    Column("chunk_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("points", Integer, nullable=False),
+    Column("first_timestamp", BigInteger, nullable=False),
+    Column("first_step", BigInteger, nullable=False),
+    Column("last_timestamp", BigInteger, nullable=False),
+    Column("last_step", BigInteger, nullable=False),
+    Column("min_step", BigInteger, nullable=False),
+    Column("max_step", BigInteger, nullable=False),
+    Column("nan_points", Integer, nullable=False),
+    # The smallest and the largest value with their places; NULL when every value is NaN.
+    Column("min_value", Double),
+    Column("min_value_step", BigInteger),
+    Column("min_value_timestamp", BigInteger),
+    Column("max_value", Double),
+    Column("max_value_step", BigInteger),
+    Column("max_value_timestamp", BigInteger),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+datasets = _table(
+    "datasets",
+    SMALL,
+    Column("dataset_id", LargeBinary(16), primary_key=True),
+    Column("experiment_id", BigInteger, nullable=False),
+    Column("name", String(500), nullable=False),
+    Column("digest", String(36), nullable=False),
+    Column("source_type", String(36), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("dataset_schema", Text),
+    Column("dataset_profile", Text),
+    UniqueConstraint("experiment_id", "name", "digest", name="datasets_by_name"),
+)
+
+run_inputs = _table(
+    "run_inputs",
+    HOT,
+    _run_id(),
+    Column("dataset_id", LargeBinary(16), primary_key=True),
+    Column("experiment_id", BigInteger, nullable=False),
+    # The value of the tag mlflow.data.context, which searches ask for; all tags as a JSON list beside it.
+    Column("context", String(500)),
+    Column("tags", Text, nullable=False),
+    Index("run_inputs_by_experiment", "experiment_id", "dataset_id", "context", "run_id"),
+)
+
+run_models = _table(
+    "run_models",
+    HOT,
+    _run_id(),
+    Column("direction", String(8), primary_key=True),
+    Column("model_id", String(255), primary_key=True),
+    Column("step", BigInteger, nullable=False),
+)
+
+run_documents = _table(
+    "run_documents",
+    HOT,
+    _run_id(),
+    Column("version", BigInteger, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)

@@ -1,0 +1,354 @@
+"""SQLite: one writer thread with group commit, some reader threads, and a connection for glances.
+
+Requests that arrive while a transaction is being committed join the next one; each is answered after its
+commit. WAL with synchronous=FULL: an answered write survives a power cut.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Awaitable, Iterable, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from riverrun.clock import now_us
+from riverrun.errors import (
+    InternalError,
+    InvalidState,
+    TemporarilyUnavailable,
+    TrackingError,
+)
+from riverrun.obs.logs import Log
+from riverrun.store import migrate
+from riverrun.store.dialects import Dialect, SqliteDialect
+from riverrun.store.engine import ConflictError, Row, Work
+
+T = TypeVar("T")
+
+GROUP_MAX = 256
+"""Units of work in one commit: a bound on how long the first of them waits for the last."""
+QUEUE_MAX = 10_000
+"""Units of work waiting for the writer; beyond it the server says 503 at once."""
+READERS = 3
+BUSY_TIMEOUT_S = 10
+"""How long the writer waits for another process's transaction, such as a command's, before it says 503."""
+CACHE_KIB = {"writer": 16_384, "reader": 4_096}
+WAL_PAGES = 4_000
+"""Pages of 4 KiB in the write-ahead log before they are moved into the database file."""
+
+_log = Log("riverrun.store")
+
+
+class SqliteTx:
+    """A transaction on one connection. Its methods never wait, they are async for the sake of `Tx`."""
+
+    def __init__(self, connection: sqlite3.Connection, sequence: "Ticks") -> None:
+        self._connection = connection
+        self._sequence = sequence
+
+    async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[Row]:
+        return self._connection.execute(sql, binds).fetchall()  # pyright: ignore[reportArgumentType]
+
+    async def one(self, sql: str, binds: Sequence[object] = ()) -> Row | None:
+        return self._connection.execute(sql, binds).fetchone()  # pyright: ignore[reportArgumentType]
+
+    async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
+        try:
+            return self._connection.execute(sql, binds).rowcount  # pyright: ignore[reportArgumentType]
+        except sqlite3.IntegrityError as error:
+            raise ConflictError from error
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        try:
+            self._connection.executemany(sql, rows)  # pyright: ignore[reportArgumentType]
+        except sqlite3.IntegrityError as error:
+            raise ConflictError from error
+
+    def next_seq(self) -> int:
+        return self._sequence.next()
+
+
+class Ticks:
+    """Microseconds since the epoch, never the same twice, also when the clock stands still or goes back."""
+
+    def __init__(self, last: int) -> None:
+        self._last = last
+
+    def next(self) -> int:
+        self._last = max(self._last + 1, now_us())
+        return self._last
+
+
+class _Job:
+    """A unit of work, and who waits for it."""
+
+    __slots__ = ("future", "loop", "result", "error", "work")
+
+    def __init__(self, work: Work[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.work = work
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+def _deliver(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue  # The client went away.
+        if job.error is None:
+            job.future.set_result(job.result)
+        else:
+            job.future.set_exception(job.error)
+
+
+def run_now(awaitable: Awaitable[T]) -> T:
+    """Drives a unit of work to its end; it awaits nothing but its transaction, which never waits."""
+    steps = awaitable.__await__()
+    try:
+        next(steps)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("A unit of work awaits something else than its transaction.")
+
+
+def connect(path: Path, *, role: str, dialect: Dialect) -> sqlite3.Connection:
+    """A connection in autocommit mode; `role` is "writer" or "reader"."""
+    connection = sqlite3.connect(
+        path,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB[role]}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    if role == "writer":
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+    else:
+        connection.execute("PRAGMA query_only = ON")
+    dialect.register(connection)
+    return connection
+
+
+class SqliteEngine:
+    """Created on the event loop that uses it. `close` waits for the writes that were accepted."""
+
+    @classmethod
+    async def open(cls, path: Path) -> "SqliteEngine":
+        """Locks the file, brings its schema to today's, and opens it.
+
+        Raises InvalidState when another server has it or it is not ours, TemporarilyUnavailable
+        when its disk does not let us.
+        """
+        lock = await asyncio.to_thread(_prepared, path)
+        return cls(path, lock)
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.dialect: Dialect = SqliteDialect()
+        self._path = path
+        self._lock = lock
+        self._writes: SimpleQueue[_Job | None] = SimpleQueue()
+        self._reads: SimpleQueue[_Job | None] = SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._writer = connect(path, role="writer", dialect=self.dialect)
+        self._sequence = Ticks(_last_seq(self._writer))
+        self._glance_connection = connect(path, role="reader", dialect=self.dialect)
+        self._glances = SqliteTx(self._glance_connection, self._sequence)
+        self._threads = [
+            threading.Thread(target=self._write_loop, name="sqlite-writer", daemon=True),
+            *(
+                threading.Thread(target=self._read_loop, name=f"sqlite-reader-{n}", daemon=True)
+                for n in range(READERS)
+            ),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    async def glance(self, work: Work[T]) -> T:
+        try:
+            return run_now(work(self._glances))
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._queued(self._reads, work)
+
+    async def write(self, work: Work[T]) -> T:
+        return await self._queued(self._writes, work)
+
+    async def _queued(self, queue: "SimpleQueue[_Job | None]", work: Work[T]) -> T:
+        if queue.qsize() >= QUEUE_MAX:
+            raise TemporarilyUnavailable("The database has too much to do; try again in a second.")
+        job = _Job(work, self._loop)
+        queue.put(job)
+        return await job.future
+
+    async def close(self) -> None:
+        """Lets the accepted work finish, then closes every connection."""
+        self._writes.put(None)
+        for _ in range(READERS):
+            self._reads.put(None)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+        self._glance_connection.close()
+        os.close(self._lock)
+
+    async def trouble(self) -> str | None:
+        """Why no work can be done; None when all is well."""
+        try:
+            await self.glance(lambda tx: tx.one("SELECT 1"))
+        except TrackingError as error:
+            return error.message
+        return None if self._threads[0].is_alive() else "The writer has stopped."
+
+    # Threads ---------------------------------------------------------------------------------------------------
+
+    def _read_loop(self) -> None:
+        connection = connect(self._path, role="reader", dialect=self.dialect)
+        tx = SqliteTx(connection, self._sequence)
+        while (job := self._reads.get()) is not None:
+            try:
+                connection.execute("BEGIN")
+                try:
+                    job.result = run_now(job.work(tx))
+                finally:
+                    connection.execute("ROLLBACK")
+            except BaseException as error:  # noqa: BLE001 - It belongs to whoever waits.
+                job.error = _translated(error)
+            self._post([job])
+        connection.close()
+
+    def _write_loop(self) -> None:
+        while (job := self._writes.get()) is not None:
+            group = [job]
+            for _ in range(min(self._writes.qsize(), GROUP_MAX - 1)):
+                following = self._writes.get()
+                if following is None:
+                    self._writes.put(None)
+                    break
+                group.append(following)
+            self._commit(group)
+            self._post(group)
+        self._writer.close()
+
+    def _commit(self, group: list[_Job]) -> None:
+        """Commits the group as one; if one of it fails after it wrote, it fails alone: all are run again, one by one."""
+        try:
+            clean = self._attempt(group)
+        except sqlite3.Error as error:
+            self._give_up(group, error)
+            return
+        if clean:
+            return
+        for job in group:
+            job.error = None
+            try:
+                self._attempt([job])
+            except sqlite3.Error as error:
+                self._give_up([job], error)
+
+    def _attempt(self, group: list[_Job]) -> bool:
+        """False when a unit of work of several failed half-way and everything was rolled back."""
+        connection = self._writer
+        tx = SqliteTx(connection, self._sequence)
+        connection.execute("BEGIN IMMEDIATE")
+        for job in group:
+            before = connection.total_changes
+            try:
+                job.result = run_now(job.work(tx))
+            except BaseException as error:  # noqa: BLE001 - It belongs to whoever waits.
+                if isinstance(error, sqlite3.Error) and _primary(error) in _UNAVAILABLE:
+                    raise
+                job.error = _translated(error)
+                if connection.total_changes != before:
+                    connection.execute("ROLLBACK")
+                    return len(group) == 1
+        connection.execute("COMMIT")
+        return True
+
+    def _give_up(self, group: list[_Job], error: sqlite3.Error) -> None:
+        """The database itself failed: nothing of the group was written, and the connection is made anew."""
+        _log.error("write failed", reason=str(error), code=getattr(error, "sqlite_errorname", ""), works=len(group))
+        for job in group:
+            job.error = _translated(error)
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error as again:
+            _log.error("rollback failed", reason=str(again))
+        try:
+            fresh = connect(self._path, role="writer", dialect=self.dialect)
+        except sqlite3.Error as again:
+            _log.error("reconnect failed", reason=str(again))
+            return
+        self._writer.close()
+        self._writer = fresh
+
+    def _post(self, jobs: list[_Job]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(_deliver, jobs)
+        except RuntimeError:
+            _log.warning("answer dropped: the event loop is closed", works=len(jobs))
+
+
+def _prepared(path: Path) -> int:
+    """The descriptor that holds the lock; it goes with the process, also when that is killed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InvalidState(
+            f"Another server has the database {path} open. One SQLite file serves one server; "
+            "stop the other one, or give each a --backend-store-uri of its own."
+        ) from None
+    except OSError as error:
+        raise TemporarilyUnavailable(
+            f"The database {path} cannot be opened: {error.strerror}."
+        ) from None
+    try:
+        migrate.ensure(path)
+    except sqlite3.Error as error:
+        raise _translated(error) from error
+    return lock
+
+
+def _last_seq(connection: sqlite3.Connection) -> int:
+    return connection.execute("SELECT coalesce(max(seq), 0) FROM metric_log").fetchone()[0]
+
+
+_UNAVAILABLE = {
+    sqlite3.SQLITE_FULL: "The disk of the database is full; nothing was written. Free some space and try again.",
+    sqlite3.SQLITE_READONLY: "The database is read-only; nothing was written.",
+    sqlite3.SQLITE_IOERR: "The disk of the database answers with errors; nothing was written.",
+    sqlite3.SQLITE_CANTOPEN: "The database file cannot be opened.",
+    sqlite3.SQLITE_BUSY: "Another process holds the database; try again in a second.",
+    sqlite3.SQLITE_LOCKED: "The database is locked; try again in a second.",
+    sqlite3.SQLITE_NOMEM: "The server is out of memory.",
+}
+
+
+def _primary(error: sqlite3.Error) -> int:
+    """SQLite's result code without its details."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _translated(error: BaseException) -> BaseException:
+    """The driver's words go to the log, never to a client."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    primary = _primary(error)
+    if primary == sqlite3.SQLITE_NOTADB:
+        return InternalError("The database file is no SQLite database.")
+    if primary in _UNAVAILABLE:
+        return TemporarilyUnavailable(_UNAVAILABLE[primary], retry_after_s=2)
+    _log.error("database error", reason=str(error), code=getattr(error, "sqlite_errorname", ""))
+    return InternalError("The database refused a statement; the server's log says why.")
+
+

@@ -1,0 +1,1 @@
+"""Typed requests and answers of each call, with the protocol's field names and defaults."""

@@ -1,0 +1,28 @@
+from typing import ClassVar
+
+from riverrun.wire.message import Int32, Int64, Message, RunReference
+
+
+class GetMetricHistory(RunReference, frozen=True):
+    required: ClassVar = ("run_id", "metric_key")
+    metric_key: str | None = None
+    page_token: str | None = None
+    max_results: Int32 | None = None
+
+
+class GetMetricHistoryBulk(Message, frozen=True):
+    """Sent by the web UI; here `run_id` is a list."""
+
+    required: ClassVar = ("run_id", "metric_key")
+    run_id: list[str] | None = None
+    metric_key: str | None = None
+    max_results: Int32 | None = None
+
+
+class GetMetricHistoryBulkInterval(Message, frozen=True):
+    required: ClassVar = ("run_ids", "metric_key")
+    run_ids: list[str] | None = None
+    metric_key: str | None = None
+    start_step: Int64 | None = None
+    end_step: Int64 | None = None
+    max_results: Int32 | None = None

@@ -1,0 +1,111 @@
+"""The composition root: settings -> engine -> stores -> services -> ASGI application. The one file that knows all rooms."""
+
+from starlette.types import ASGIApp
+
+from riverrun.api.call import Services
+from riverrun.api.routes import routes
+from riverrun.artifacts.contract import ArtifactStore
+from riverrun.artifacts.resolve import open_store
+from riverrun.asgi.app import Application, Lifecycle
+from riverrun.asgi.middleware.access_log import AccessLog
+from riverrun.asgi.middleware.compression import Compression
+from riverrun.asgi.middleware.forwarded import ForwardedHeaders
+from riverrun.asgi.middleware.hosts import HostCheck, HostRule, OriginRule
+from riverrun.asgi.middleware.request_id import RequestId
+from riverrun.obs.health import probes
+from riverrun.services.artifacts import Artifacts
+from riverrun.services.compaction import Compactor
+from riverrun.services.experiments import ArtifactRules, Experiments
+from riverrun.services.key_names import KeyNames
+from riverrun.services.metrics import MetricReader
+from riverrun.services.run_data import RunWriter
+from riverrun.services.runs import Runs
+from riverrun.services.values import ValueRules
+from riverrun.settings import Settings
+from riverrun.store.engine import Engine
+from riverrun.store.sqlite import SqliteEngine
+from riverrun.ui.landing import LandingPage
+
+
+class Server:
+    """One running server: what is made at its start, and unmade at its end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._engine: Engine | None = None
+        self._compactor: Compactor | None = None
+
+    async def start(self) -> Services:
+        """Raises TrackingError with one sentence when the server cannot start."""
+        settings = self._settings
+        engine = self._engine = await SqliteEngine.open(settings.database_path)
+        compactor = self._compactor = Compactor(engine)
+        key_names = KeyNames(engine)
+        values = ValueRules(truncate=settings.truncate_long_values)
+        rules = ArtifactRules(
+            root=settings.experiment_root,
+            location_length_max=settings.artifact_location_max_length,
+            allowed_schemes=settings.allowed_host_addressed_artifact_schemes,
+        )
+        experiments = Experiments(engine, rules)
+        runs = Runs(engine, key_names=key_names, compactor=compactor, values=values)
+        await experiments.ensure_default()
+        compactor.start()
+        return Services(
+            experiments=experiments,
+            runs=runs,
+            run_writer=RunWriter(engine, key_names=key_names, compactor=compactor, values=values),
+            metrics=MetricReader(engine, key_names),
+            artifacts=Artifacts(self._store(), runs),
+            multipart_uploads=False,
+            multipart_downloads=False,
+        )
+
+    def _store(self) -> ArtifactStore | None:
+        settings = self._settings
+        if not settings.serves_artifacts:
+            return None
+        return open_store(settings.artifact_destination, fsync=settings.artifact_fsync)
+
+    async def stop(self) -> None:
+        if self._compactor is not None:
+            await self._compactor.stop()
+        if self._engine is not None:
+            await self._engine.close()
+
+    async def ready(self) -> str | None:
+        """Why requests should go elsewhere; None when they are welcome."""
+        if self._engine is None:
+            return "starting"
+        return await self._engine.trouble()
+
+
+def build(settings: Settings) -> ASGIApp:
+    """The whole application; its lifespan opens and closes the stores."""
+    server = Server(settings)
+    prefix = settings.static_prefix
+    landing = LandingPage(prefix=prefix)
+    pages: dict[str, ASGIApp] = {**probes(server.ready), "/": landing, "": landing}
+    app: ASGIApp = Application(
+        routes(),
+        Lifecycle(server.start, server.stop),
+        pages=pages,
+        prefix=prefix,
+        request_bytes_max=settings.request_bytes_max,
+    )
+    # The last one sees a request first.
+    app = Compression(app)
+    if not settings.disable_security_middleware:
+        app = HostCheck(
+            app,
+            hosts=HostRule(settings.allowed_hosts, settings.platform_hosts),
+            origins=OriginRule(settings.cors_allowed_origins),
+            x_frame_options=settings.x_frame_options,
+            prefix=prefix,
+        )
+    if settings.access_log != "off":
+        app = AccessLog(app, every=settings.access_log == "all")
+    app = RequestId(app)
+    if settings.trusted_proxies:
+        app = ForwardedHeaders(app, trusted=settings.trusted_proxies)
+    return app

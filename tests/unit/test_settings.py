@@ -1,0 +1,349 @@
+from pathlib import Path
+
+import pytest
+
+from riverrun.cli.reference import settings_page
+from riverrun.settings import Settings, settings_table
+from riverrun.settings_upstream import UPSTREAM_OPTIONS, notices
+from riverrun.settings_values import SettingsError, sqlite_path
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def refusal(options: dict[str, object], environ: dict[str, str] | None = None) -> str:
+    with pytest.raises(SettingsError) as error:
+        Settings.load(options, environ or {})
+    return str(error.value)
+
+
+def test_without_options_the_names_are_upstreams():
+    settings = Settings.load({}, {})
+    assert settings == Settings()
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 5000, 1)
+    assert settings.database_path == Path("mlflow.db")
+    assert settings.artifact_destination == str(Path("mlartifacts").absolute())
+    assert settings.experiment_root == "mlflow-artifacts:"
+
+
+def test_the_command_line_beats_the_environment_and_the_environment_the_default():
+    environ = {"MLFLOW_PORT": "6000", "MLFLOW_HOST": "0.0.0.0"}
+    settings = Settings.load({"port": "7000", "host": None}, environ)
+    assert (settings.port, settings.host) == (7000, "0.0.0.0")
+
+
+def test_an_empty_value_counts_as_not_given():
+    environ = {"MLFLOW_PORT": "6000", "MLFLOW_STATIC_PREFIX": "", "MLFLOW_SERVE_ARTIFACTS": " "}
+    assert Settings.load({"port": ""}, environ) == Settings(port=6000)
+
+
+def test_spaces_around_a_value_do_not_count():
+    assert Settings.load({}, {"MLFLOW_PORT": " 6000\n"}).port == 6000
+
+
+def test_every_setting_has_a_name_a_help_sentence_an_option_and_a_variable():
+    for each in settings_table():
+        assert each.help.endswith("."), each.name
+        assert each.variables, each.name
+        assert each.options or each.name in {"cloud_run_service", "railway_public_domain"}
+        assert each.options == () or each.options[-1].startswith("--")
+
+
+def test_no_option_and_no_variable_means_two_things():
+    everything = [*settings_table(), *UPSTREAM_OPTIONS]
+    options = [name for each in everything for name in each.options]
+    variables = [name for each in everything for name in each.variables]
+    assert len(options) == len(set(options))
+    assert len(variables) == len(set(variables))
+
+
+def test_every_default_is_a_value_that_an_operator_could_have_given():
+    for each in settings_table():
+        if each.shown_default:
+            assert each.parse(each.shown_default) == each.default, each.name
+
+
+@pytest.mark.parametrize("given", ["x", "-1", "65536", "5e3", "50_00", "٥", "1" * 5000, "5000;ls"])
+def test_a_bad_port_is_refused_with_option_variable_and_value(given: str):
+    assert refusal({"port": given}) == (
+        f"--port (or MLFLOW_PORT) cannot be {given!r}: expected a whole number from 0 to 65535."
+    )
+
+
+def test_a_bad_variable_reads_like_a_bad_option():
+    assert refusal({}, {"MLFLOW_SERVER_X_FRAME_OPTIONS": "ALLOWALL"}) == (
+        "--x-frame-options (or MLFLOW_SERVER_X_FRAME_OPTIONS) cannot be 'ALLOWALL': expected one of"
+        " SAMEORIGIN, DENY, NONE."
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "value"), [("TRUE", True), ("1", True), ("off", False), ("no", False), (False, False)]
+)
+def test_flags_come_in_many_spellings(given: object, value: object):
+    assert Settings.load({"serves_artifacts": given}, {}).serves_artifacts is value
+
+
+def test_log_levels_of_mlflow_and_uvicorn_are_understood():
+    assert Settings.load({}, {"MLFLOW_LOGGING_LEVEL": "WARN"}).log_level == "warning"
+    assert Settings.load({"uvicorn_opts": "--log-level trace"}, {}).log_level == "debug"
+
+
+def test_the_port_that_kubernetes_injects_is_ignored_with_a_notice():
+    environ = {"MLFLOW_PORT": "tcp://10.43.0.7:5000"}
+    assert Settings.load({}, environ).port == 5000
+    assert list(notices({}, environ)) == [
+        "MLFLOW_PORT is a Kubernetes service link (tcp://…) and is ignored."
+    ]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["mlflow", "/", "/mlflow/", "/a{b}", "/a b", "//a", "/a?b", "/a%2f", "/a\\b", "/a/../b"],
+)
+def test_a_static_prefix_that_could_not_work_is_refused(prefix: str):
+    assert refusal({"static_prefix": prefix}).startswith(
+        "--static-prefix (or MLFLOW_STATIC_PREFIX)"
+    )
+
+
+def test_a_static_prefix_may_have_several_parts():
+    assert Settings.load({"static_prefix": "/team/ml-flow_1.0"}, {}).static_prefix
+
+
+# Stores
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("sqlite:///mlflow.db", "mlflow.db"),
+        ("sqlite:////data/mlflow.db", "/data/mlflow.db"),
+        ("sqlite:///./a b/%20.db", "a b/%20.db"),
+        ("sqlite+pysqlite:///x.db", "x.db"),
+    ],
+)
+def test_sqlite_uris_name_a_file(uri: str, path: str):
+    assert sqlite_path(uri) == Path(path)
+
+
+@pytest.mark.parametrize(
+    ("uri", "sentence"),
+    [
+        ("./mlruns", "file stores are not supported; give a database such as sqlite:///mlflow.db"),
+        ("/a:b", "file stores are not supported; give a database such as sqlite:///mlflow.db"),
+        ("file:///x", "file stores are not supported; give a database such as sqlite:///mlflow.db"),
+        ("mssql+pyodbc://h/d", "Microsoft SQL Server is not supported; give sqlite:///mlflow.db"),
+        (
+            "postgresql://h/d",
+            "PostgreSQL comes with a later release; until then give sqlite:///mlflow.db",
+        ),
+        (
+            "mysql+pymysql://h/d",
+            "MySQL comes with a later release; until then give sqlite:///mlflow.db",
+        ),
+        ("databricks://x", "expected a database such as sqlite:///mlflow.db"),
+        ("sqlite:///:memory:", "a database in memory is lost with the process; give a file"),
+        ("sqlite://", "a database in memory is lost with the process; give a file"),
+        ("sqlite:///", "a database in memory is lost with the process; give a file"),
+        ("sqlite://host/x.db", "expected sqlite:///relative.db or sqlite:////absolute.db"),
+        ("sqlite:///dir/", "expected sqlite:///relative.db or sqlite:////absolute.db"),
+        (
+            "sqlite:///x.db?timeout=5",
+            "parameters after '?' are not supported for SQLite; leave them out",
+        ),
+    ],
+)
+def test_other_stores_are_refused_with_the_way_out(uri: str, sentence: str):
+    assert refusal({"backend_store_uri": uri}).endswith(f": {sentence}.")
+
+
+def test_no_password_stands_in_a_refusal():
+    sentence = refusal({}, {"MLFLOW_BACKEND_STORE_URI": "postgresql://me:s3cret@db/mlflow"})
+    assert "s3cret" not in sentence
+    assert "'postgresql://…'" in sentence
+
+
+def test_a_secret_stands_neither_in_a_refusal_nor_in_the_record():
+    assert "s3cret" not in refusal({"ssl_keyfile_password": "s3cret\ns3cret"})
+    assert "s3cret" not in repr(Settings(ssl_keyfile_password="s3cret"))
+
+
+# What a root means
+
+
+def roots(**options: object) -> tuple[str, str]:
+    settings = Settings.load(options, {})
+    return settings.artifact_destination, settings.experiment_root
+
+
+def test_a_local_default_root_becomes_the_proxys_own_store():
+    assert roots(default_artifact_root="/data") == ("/data", "mlflow-artifacts:")
+    assert roots(default_artifact_root="file:///my%20data/") == ("/my data", "mlflow-artifacts:")
+    assert roots(default_artifact_root="here") == (
+        str(Path("here").absolute()),
+        "mlflow-artifacts:",
+    )
+
+
+def test_a_local_default_root_beside_a_destination_is_handed_out():
+    assert roots(default_artifact_root="/data", artifacts_destination="/store") == (
+        "/store",
+        "/data",
+    )
+
+
+def test_without_serving_a_local_root_is_handed_out():
+    assert roots(default_artifact_root="/data", serves_artifacts=False) == ("/data", "/data")
+    mlruns = str(Path("mlruns").absolute())
+    assert roots(serves_artifacts=False) == (mlruns, mlruns)
+
+
+def test_a_root_on_another_artifact_server_is_handed_out_without_a_double_slash():
+    root = roots(default_artifact_root="mlflow-artifacts://other:5000/")[1]
+    assert root == "mlflow-artifacts://other:5000"
+    assert roots(default_artifact_root="mlflow-artifacts:/")[1] == "mlflow-artifacts:"
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/x", "gs://b", "wasbs://c@a.blob.core.windows.net/x"])
+def test_object_stores_are_refused_until_they_work(uri: str):
+    for name in ("default_artifact_root", "artifacts_destination"):
+        assert "stores come with a later release; give a local path" in refusal({name: uri})
+
+
+@pytest.mark.parametrize("uri", ["http://h/x", "file://host/x", "dbfs:/x", "runs:/x"])
+def test_other_roots_are_refused(uri: str):
+    assert "expected" in refusal({"default_artifact_root": uri})
+
+
+def test_the_server_is_not_its_own_destination():
+    assert "to itself" in refusal({"artifacts_destination": "mlflow-artifacts:/"})
+
+
+# Options of MLflow's server
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"app_name": "basic-auth"}, "--app-name"),
+        ({"registry_store_uri": "sqlite:///other.db"}, "--registry-store-uri"),
+        ({"read_replica_backend_store_uri": "sqlite:///x.db"}, "--read-replica-backend-store-uri"),
+        ({"artifacts_only": True}, "--artifacts-only"),
+        ({"enable_workspaces": True}, "--enable-workspaces"),
+        ({"workspace_store_uri": "sqlite:///x.db"}, "--workspace-store-uri"),
+        ({"trace_archival_config": "policy.yaml"}, "--trace-archival-config"),
+    ],
+)
+def test_options_that_say_where_data_lives_or_who_may_enter_stop_the_start(
+    options: dict[str, object], name: str
+):
+    assert refusal(options).startswith(name)
+    assert " is not supported yet: " in refusal(options)
+
+
+def test_variables_that_ask_for_the_same_stop_the_start_too():
+    assert refusal({}, {"MLFLOW_ARTIFACTS_ONLY": "true"}).startswith("--artifacts-only")
+    assert "cannot be 'maybe'" in refusal({}, {"MLFLOW_ENABLE_WORKSPACES": "maybe"})
+
+
+def test_saying_no_to_them_is_no_obstacle():
+    options: dict[str, object] = {"artifacts_only": False}
+    environ = {"MLFLOW_ENABLE_WORKSPACES": "false", "MLFLOW_REGISTRY_STORE_URI": ""}
+    assert Settings.load(options, environ) == Settings()
+    same: dict[str, object] = {
+        "registry_store_uri": "sqlite:///x.db",
+        "backend_store_uri": "sqlite:///x.db",
+    }
+    assert Settings.load(same, {}).backend_store_uri == "sqlite:///x.db"
+    assert Settings.load({"registry_store_uri": "sqlite:///mlflow.db"}, {}) == Settings()
+
+
+def test_options_that_tune_upstreams_machinery_are_named_once():
+    options: dict[str, object] = {"waitress_opts": "--threads=8", "dev": True}
+    assert Settings.load(options, {}) == Settings()
+    assert list(notices(options, {"MLFLOW_SERVER_SECRETS_CACHE_TTL": "60"})) == [
+        "--waitress-opts has no effect: the server does not run under waitress.",
+        "--dev has no effect: use --log-level debug to see more.",
+        (
+            "--secrets-cache-ttl (or MLFLOW_SERVER_SECRETS_CACHE_TTL) has no effect:"
+            " there is no gateway."
+        ),
+    ]
+
+
+@pytest.mark.parametrize("opts", ["--certfile=/tls.crt", "-w 4 --bind 0.0.0.0:80", "-b :80"])
+def test_an_address_or_a_certificate_for_gunicorn_is_not_dropped_silently(opts: str):
+    assert "would have no effect; use --host" in refusal({"gunicorn_opts": opts})
+
+
+def test_more_workers_than_one_are_warned_of():
+    assert Settings.load({}, {"MLFLOW_WORKERS": "4"}).warnings == (
+        "--workers 4: SQLite is served by one process, so one is started.",
+    )
+
+
+def test_open_doors_are_warned_of():
+    settings = Settings(allowed_hosts=("*",), disable_security_middleware=True)
+    assert len(settings.warnings) == 2
+
+
+def test_uvicorn_options_are_honoured():
+    opts = (
+        "--ssl-keyfile 'my key.pem' --ssl-certfile=cert.pem --timeout-keep-alive 30"
+        " --no-proxy-headers --forwarded-allow-ips '10.0.0.0/8,::1' --log-level DEBUG"
+    )
+    settings = Settings.load({"uvicorn_opts": opts}, {"RIVERRUN_TIMEOUT_KEEP_ALIVE": "99"})
+    assert settings == Settings(
+        ssl_keyfile="my key.pem",
+        ssl_certfile="cert.pem",
+        keep_alive_s=30,
+        proxy_headers=False,
+        forwarded_allow_ips=("10.0.0.0/8", "::1"),
+        log_level="debug",
+    )
+    assert settings.trusted_proxies == ()
+
+
+def test_an_option_beats_the_same_inside_uvicorn_options():
+    options: dict[str, object] = {"keep_alive_s": "7", "uvicorn_opts": "--timeout-keep-alive 30"}
+    assert Settings.load(options, {}).keep_alive_s == 7
+
+
+@pytest.mark.parametrize(
+    ("opts", "part"),
+    [
+        ("--workers 4", "--workers is not supported"),
+        ("--host 0.0.0.0", "--host is not supported"),
+        ("--no-log-level", "--no-log-level is not supported"),
+        ("--timeout-keep-alive", "--timeout-keep-alive needs a value"),
+        ("--ssl-keyfile 'x", "a quotation mark without its partner"),
+        (
+            "--timeout-keep-alive x",
+            "--timeout-keep-alive (or RIVERRUN_TIMEOUT_KEEP_ALIVE) cannot be",
+        ),
+    ],
+)
+def test_other_uvicorn_options_are_refused_by_name(opts: str, part: str):
+    assert part in refusal({}, {"MLFLOW_UVICORN_OPTS": opts})
+
+
+def test_half_a_tls_configuration_is_refused():
+    assert refusal({"ssl_keyfile": "key.pem"}) == "--ssl-keyfile needs --ssl-certfile."
+    assert refusal({"ssl_cert_reqs": "2"}) == "--ssl-cert-reqs needs --ssl-ca-certs."
+
+
+def test_proxies_are_addresses_or_networks():
+    assert "expected IP addresses" in refusal({"forwarded_allow_ips": "10.0.0.1,nginx"})
+    assert Settings.load({}, {"FORWARDED_ALLOW_IPS": "*"}).trusted_proxies == ("*",)
+
+
+def test_the_platform_names_its_hosts():
+    environ = {"K_SERVICE": "mlflow", "RAILWAY_PUBLIC_DOMAIN": "x.up.railway.app"}
+    assert Settings.load({}, environ).platform_hosts == ("*.run.app", "x.up.railway.app")
+    assert Settings.load({}, {}).platform_hosts == ()
+
+
+def test_the_documentation_is_in_step():
+    assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_page(), (
+        "run: python -m riverrun.cli.reference > docs/settings.md"
+    )
