@@ -60,5 +60,5 @@ clients: $(CLIENTS_READY) # The clients that the tests drive, each in an environ
 
 .envs/%/.ready: requirements/client-%.txt | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .envs/$*
-	$(BIN)/uv pip install --quiet --require-hashes --python .envs/$*/bin/python -r requirements/client-$*.txt
+	$(BIN)/uv pip sync --quiet --require-hashes --python .envs/$*/bin/python requirements/client-$*.txt
 	touch $@

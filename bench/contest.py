@@ -76,7 +76,8 @@ class Contest:
         seeds = {kind.name: await _folder(kind, with_seed=with_seed) for kind in kinds}
         running = list[Server]()
         try:
-            running += [servers.start(kind, WORK / kind.name) for kind in kinds]
+            for kind in kinds:
+                running.append(servers.start(kind, WORK / kind.name))
             servers.settle(running)
             idle = {server.pid: processes.pss_bytes(server.pid) for server in running}
             for scenario in scenarios:

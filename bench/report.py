@@ -32,14 +32,20 @@ Table = list[list[str]]
 
 
 def write(results: Results, plan: Plan) -> None:
-    raw = ROOT / ".bench" / f"results-{time.strftime('%Y%m%d-%H%M%S')}.json"
-    raw.parent.mkdir(exist_ok=True)
-    raw.write_text(json.dumps(asdict(results), indent=1))
+    """Print what was found; after a run of everything, put it into the document."""
     text = "\n\n".join(part for part in _parts(results, plan) if part)
-    print(f"\n{text}\n\nraw results: {raw.relative_to(ROOT)}")
+    print(f"\n{text}\n")
     if plan.everything:
         _replace_generated(text)
         PLOT.write_text(plot.plot(results.extras["growth"]))
+
+
+def save(results: Results) -> None:
+    """Also what an interrupted run has found."""
+    raw = ROOT / ".bench" / f"results-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    raw.parent.mkdir(exist_ok=True)
+    raw.write_text(json.dumps(asdict(results), indent=1))
+    print(f"raw results: {raw.relative_to(ROOT)}")
 
 
 def _replace_generated(text: str) -> None:
@@ -172,7 +178,7 @@ def _machine(plan: Plan) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), {memory:.0f} GiB,"
-        f" {platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()};"
+        f" Linux {platform.release().partition('-')[0]}, Python {platform.python_version()};"
         f" {time.strftime('%Y-%m-%d')}, {plan.rounds} rounds of {plan.duration_s:g} s;"
         f" load average at the end {os.getloadavg()[2]:.1f} over 15 minutes."
     )

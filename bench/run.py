@@ -24,7 +24,10 @@ def main() -> None:
     plan = _plan(_arguments())
     servers.prepare(plan.kinds)
     contest = Contest(plan)
-    uvloop.run(contest.run())
+    try:
+        uvloop.run(contest.run())
+    finally:
+        report.save(contest.results)
     report.write(contest.results, plan)
 
 

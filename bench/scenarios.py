@@ -1,5 +1,6 @@
 """What is measured, each with the check that the answers were right."""
 
+import gzip
 import random
 import time
 import zlib
@@ -177,7 +178,10 @@ def search(way: Search, runs: int, headers: Mapping[str, str] | None = None) -> 
             **headers,
         }
         head = stage.server.address.head("POST", API + "/runs/search", all_headers)
-        return Task(_repeat(head + b"\r\n" + encoded))
+        request = head + b"\r\n" + encoded
+        answer = (await stage.client.exchange(request)).body
+        _expect(_names(msgspec.json.decode(gzip.decompress(answer))) == names, "other runs")
+        return Task(_repeat(request))
 
     return prepare
 

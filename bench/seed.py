@@ -21,7 +21,7 @@ from typing import Any
 import servers
 from loadgen import Client
 from servers import ROOT, Kind, Server
-from shapes import BASE_MS, WIDE, RunShape, Width, point, run_shape
+from shapes import BASE_MS, SHAPES_VERSION, WIDE, RunShape, Width, point, run_shape
 
 SEEDS = ROOT / ".bench" / "seed"
 SEARCHES = (10_000, 50_000)
@@ -44,7 +44,8 @@ async def seeded(kind: Kind) -> tuple[Path, Seed]:
     folder = SEEDS / f"{kind.seed}-{fingerprint(kind)}"
     note = folder / "seed.json"
     if not note.exists():
-        shutil.rmtree(folder, ignore_errors=True)
+        for outdated in SEEDS.glob(f"{kind.seed}-*"):
+            shutil.rmtree(outdated)
         print(f"seeding {kind.seed} (once)", flush=True)
         seed = await (
             _through_api(kind, folder) if kind.name == "riverrun" else _by_sql(kind, folder)
@@ -244,10 +245,9 @@ def _chunks(numbers: range, size: int) -> Iterator[list[int]]:
 
 def fingerprint(kind: Kind) -> str:
     """Changes with the server's schema and with what is stored."""
-    files = [ROOT / "bench/shapes.py"]
     if kind.name == "riverrun":
-        files += sorted((ROOT / "src/riverrun/store/migrations/versions").glob("*.py"))
+        files = sorted((ROOT / "src/riverrun/store/migrations/versions").glob("*.py"))
     else:
-        files.append(ROOT / "requirements" / f"bench-{kind.seed}.txt")
+        files = [ROOT / "requirements" / f"bench-{kind.seed}.txt"]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
-    return digest.hexdigest()[:12]
+    return f"{SHAPES_VERSION}-{digest.hexdigest()[:12]}"

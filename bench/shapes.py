@@ -5,6 +5,8 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
+SHAPES_VERSION = 1
+"""Raised when the values below change, so that databases are filled anew."""
 BASE_MS = 1_700_000_000_000
 LEARNING_RATES = ("0.1", "0.01", "0.001", "0.0001")
 DEPTHS = (18, 34, 50, 101)

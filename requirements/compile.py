@@ -14,11 +14,27 @@ def compile_pins(source: str, target: str, *options: str) -> None:
     subprocess.run(command, check=True, cwd=HERE.parent)
 
 
+def stand_ins(source: Path) -> list[str]:
+    """Options for a release whose own companions are not published.
+
+    mlflow 3.18.0 asks for mlflow-skinny and mlflow-tracing 3.18.0, which are not to be had. Its own
+    wheel holds all of their code, so the releases in the overrides file lend their dependencies and
+    are left out. The pins are complete: `uv pip sync` installs them and asks for nothing more.
+    """
+    overrides = source.with_suffix(".overrides")
+    if not overrides.exists():
+        return []
+    names = [line.partition("==")[0] for line in overrides.read_text().splitlines()]
+    options = ["--override", str(overrides.relative_to(HERE.parent))]
+    return options + [f"--no-emit-package={name}" for name in names]
+
+
 def main() -> None:
     compile_pins("pyproject.toml", "requirements/riverrun.txt")
     compile_pins("pyproject.toml", "requirements/dev.txt", "--group", "dev")
     for source in sorted(HERE.glob("*.in")):
-        compile_pins(f"requirements/{source.name}", f"requirements/{source.stem}.txt")
+        target = f"requirements/{source.stem}.txt"
+        compile_pins(f"requirements/{source.name}", target, *stand_ins(source))
 
 
 if __name__ == "__main__":

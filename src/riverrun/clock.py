@@ -10,7 +10,9 @@ def now_ms() -> int:
 
 
 def new_run_id() -> bytes:
-    """A time-ordered UUIDv7 (RFC 9562, section 5.7) as 16 bytes: runs made together lie together in every index."""
+    """A time-ordered UUIDv7 (RFC 9562, section 5.7) as 16 bytes: runs made together lie together in
+    every index.
+    """
     random = int.from_bytes(os.urandom(10), "big")
     head = (now_ms() & 0xFFFFFFFFFFFF) << 16 | 0x7000 | (random >> 64) & 0x0FFF
     tail = 0x8000000000000000 | random & 0x3FFFFFFFFFFFFFFF

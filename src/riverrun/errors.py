@@ -1,4 +1,4 @@
-"""What can go wrong, in the protocol's words. Statuses are the wire's business (`wire/errors.py`)."""
+"""What can go wrong, in the protocol's words; the statuses are in `wire/errors.py`."""
 
 from typing import ClassVar
 
@@ -54,7 +54,7 @@ class RequestTooLarge(TrackingError):
 
 
 class TemporarilyUnavailable(TrackingError):
-    """Nothing was changed; the client may send the same call again after `retry_after_s` seconds."""
+    """Nothing was changed; the same call may come again after `retry_after_s` seconds."""
 
     code = "TEMPORARILY_UNAVAILABLE"
 

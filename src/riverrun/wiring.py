@@ -1,4 +1,6 @@
-"""The composition root: settings -> engine -> stores -> services -> ASGI application. The one file that knows all rooms."""
+"""The composition root: settings -> engine -> stores -> services -> ASGI application. The one file
+that knows all rooms.
+"""
 
 from starlette.types import ASGIApp
 
@@ -22,7 +24,6 @@ from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import Runs
 from riverrun.services.values import ValueRules
 from riverrun.settings import Settings
-from riverrun.store.engine import Engine
 from riverrun.store.sqlite import SqliteEngine
 from riverrun.ui.landing import LandingPage
 
@@ -32,7 +33,7 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._engine: Engine | None = None
+        self._engine: SqliteEngine | None = None
         self._compactor: Compactor | None = None
 
     async def start(self) -> Services:

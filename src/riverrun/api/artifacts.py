@@ -15,8 +15,33 @@ from riverrun.wire.message import Empty
 from riverrun.wire.messages import artifacts as m
 
 TEXT_SUFFIXES = frozenset(
-    ".txt .log .err .cfg .conf .cnf .cf .ini .properties .prop .hocon .toml .yaml .yml .xml .json .js "
-    ".py .py3 .csv .tsv .md .rst .mlmodel .mlproject".split()
+    [
+        ".txt",
+        ".log",
+        ".err",
+        ".cfg",
+        ".conf",
+        ".cnf",
+        ".cf",
+        ".ini",
+        ".properties",
+        ".prop",
+        ".hocon",
+        ".toml",
+        ".yaml",
+        ".yml",
+        ".xml",
+        ".json",
+        ".js",
+        ".py",
+        ".py3",
+        ".csv",
+        ".tsv",
+        ".md",
+        ".rst",
+        ".mlmodel",
+        ".mlproject",
+    ]
 )
 """Shown as plain text, never as what a browser would run."""
 
@@ -98,9 +123,7 @@ async def create_presigned_upload_url(call: Call, message: m.CreatePresignedUplo
     return Empty()
 
 
-async def create_presigned_download_url(
-    call: Call, message: m.CreatePresignedDownloadUrl
-) -> Empty:
+async def create_presigned_download_url(call: Call, message: m.CreatePresignedDownloadUrl) -> Empty:
     await call.services.artifacts.presign_of_run(
         message.run, direction="download", viewer=call.viewer
     )
@@ -169,7 +192,9 @@ def _span(headers: Mapping[bytes, bytes], file: OpenFile) -> _Span | None:
 
 
 def _file_headers(file: OpenFile) -> dict[str, str]:
-    """Always an attachment, never sniffed: artifacts are hostile to whoever opens them in a browser."""
+    """Always an attachment, never sniffed: artifacts are hostile to whoever opens them in a
+    browser.
+    """
     headers = {
         "accept-ranges": "bytes",
         "content-disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",

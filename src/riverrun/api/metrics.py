@@ -49,7 +49,5 @@ async def get_metric_history_bulk_interval(
     request = IntervalRequest(
         message.metric_key or "", message.start_step, message.end_step, message.max_results
     )
-    parts = await call.services.metrics.interval(
-        message.run_ids or (), request, viewer=call.viewer
-    )
+    parts = await call.services.metrics.interval(message.run_ids or (), request, viewer=call.viewer)
     return b'{"metrics":[%b]}' % b",".join(filter(None, parts))

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from riverrun.api import artifacts, experiments, metrics, run_data, runs, server
+from riverrun.api import artifacts, experiments, logged_models, metrics, run_data, runs, server
 from riverrun.auth.levels import Action, edit, manage, public, read
 from riverrun.wire.message import Empty, Message
 from riverrun.wire.messages import artifacts as am
 from riverrun.wire.messages import experiments as em
+from riverrun.wire.messages import logged_models as lm
 from riverrun.wire.messages import metrics as mm
 from riverrun.wire.messages import runs as rm
 
@@ -57,7 +58,7 @@ class Route:
 
 
 def routes() -> tuple[Route, ...]:
-    return (*_experiments(), *_runs(), *_metrics(), *_artifacts(), *_server())
+    return (*_experiments(), *_runs(), *_metrics(), *_artifacts(), *_logged_models(), *_server())
 
 
 def _experiments() -> tuple[Route, ...]:
@@ -152,9 +153,7 @@ def _artifacts() -> tuple[Route, ...]:
         Route(
             "POST", f"{uploads}/abort/*", am.AbortMultipartUpload, a.abort_multipart_upload, edit(x)
         ),
-        Route(
-            "GET", "/mlflow-artifacts/presigned/*", Empty, a.get_presigned_download_url, read(x)
-        ),
+        Route("GET", "/mlflow-artifacts/presigned/*", Empty, a.get_presigned_download_url, read(x)),
         Route(
             "POST",
             f"{of_run}/presigned-upload-url",
@@ -170,9 +169,27 @@ def _artifacts() -> tuple[Route, ...]:
             read(run),
         ),
         Route(
-            "POST", "/mlflow/upload-artifact", am.GetArtifact, a.upload_run_artifact, edit(run), AJAX
+            "POST",
+            "/mlflow/upload-artifact",
+            am.GetArtifact,
+            a.upload_run_artifact,
+            edit(run),
+            AJAX,
         ),
         Route("GET", "/get-artifact", am.GetArtifact, a.get_artifact, read(run), ROOT),
+    )
+
+
+def _logged_models() -> tuple[Route, ...]:
+    """The rest of this resource arrives with the model registry."""
+    return (
+        Route(
+            "POST",
+            "/mlflow/logged-models/search",
+            lm.SearchLoggedModels,
+            logged_models.search_logged_models,
+            read("experiment"),
+        ),
     )
 
 
@@ -183,7 +200,5 @@ def _server() -> tuple[Route, ...]:
         Route("GET", "/mlflow/server-info", Empty, server.get_server_info, public(), BOTH_3),
         Route("GET", telemetry, Empty, server.get_ui_telemetry, public(), ajax_3),
         Route("POST", telemetry, Empty, server.post_ui_telemetry, public(), ajax_3),
-        Route(
-            "GET", "/api/riverrun/v1/openapi.json", Empty, server.get_openapi, public(), ROOT
-        ),
+        Route("GET", "/api/riverrun/v1/openapi.json", Empty, server.get_openapi, public(), ROOT),
     )

@@ -6,9 +6,11 @@ from riverrun.wire.messages import runs as m
 
 
 async def log_metric(call: Call, message: m.LogMetric) -> Empty:
-    assert message.value is not None and message.timestamp is not None, "The codec checked them."
     point = m.MetricInput(
-        message.key or "", message.value, message.timestamp, step=message.step or 0
+        key=message.key or "",
+        value=0.0 if message.value is None else message.value,
+        timestamp=message.timestamp or 0,
+        step=message.step or 0,
     )
     await call.services.run_writer.log_metric(message.run, point, viewer=call.viewer)
     return Empty()

@@ -6,7 +6,9 @@ from riverrun.wire.message import Empty
 
 
 async def get_server_info(call: Call, message: Empty) -> bytes:
-    """What clients ask before they use multipart transfers or workspaces; only what works is advertised."""
+    """What clients ask before they use multipart transfers or workspaces; only what works is
+    advertised.
+    """
     return encode(
         {
             "store_type": "SqlStore",

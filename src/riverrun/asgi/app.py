@@ -1,4 +1,6 @@
-"""The ASGI application: middleware in one list, and the way from a request to a row of the route table."""
+"""The ASGI application: middleware in one list, and the way from a request to a row of the route
+table.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -206,9 +208,7 @@ async def _send_body(
     status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...], send: Send
 ) -> None:
     length = (b"content-length", b"%d" % len(body))
-    await send(
-        {"type": "http.response.start", "status": status, "headers": [*headers, length]}
-    )
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -224,14 +224,16 @@ async def _send_answer(answer: Answer, method: str, send: Send) -> None:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
         return
-    await _send_stream(answer, headers, send)
+    await _send_stream(answer.status, answer.body, headers, send)
 
 
-async def _send_stream(answer: Answer, headers: list[tuple[bytes, bytes]], send: Send) -> None:
-    """The first part is awaited before the head is sent, so that its error can still be an answer."""
-    parts: AsyncIterator[bytes] = aiter(answer.body)  # pyright: ignore[reportArgumentType]
+async def _send_stream(
+    status: int, body: AsyncIterator[bytes], headers: list[tuple[bytes, bytes]], send: Send
+) -> None:
+    """The first part is awaited before the head is sent: its error can still be an answer."""
+    parts = aiter(body)
     first = await anext(parts, None)
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     if first is not None:
         await send({"type": "http.response.body", "body": first, "more_body": True})
         async for part in parts:
@@ -247,7 +249,9 @@ async def _send_error(error: TrackingError, send: Send) -> None:
 
 
 async def _send_unknown(allowed: str, send: Send) -> None:
-    """An unknown path is 404 with an empty body, which clients read as "endpoint not found" and fall back."""
+    """An unknown path is 404 with an empty body, which clients read as "endpoint not found" and
+    fall back.
+    """
     if not allowed:
         await _send_body(404, b"", (), send)
         return

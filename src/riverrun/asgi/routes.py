@@ -5,7 +5,9 @@ UNPREFIXED = ("/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifacts/")
 
 
 class RouteTable:
-    """From method and path to a route: a dictionary for fixed paths, a short list for those that end in `*`."""
+    """From method and path to a route: a dictionary for fixed paths, a short list for those that
+    end in `*`.
+    """
 
     def __init__(self, routes: tuple[Route, ...], *, prefix: str) -> None:
         self._fixed: dict[str, dict[str, Route]] = {}
@@ -24,7 +26,9 @@ class RouteTable:
             methods.setdefault("HEAD", route)
 
     def find(self, method: str, path: str) -> tuple[Route | None, str]:
-        """The route and what its `*` stands for; without a route, the methods that the path has, if any."""
+        """The route and what its `*` stands for; without a route, the methods that the path has, if
+        any.
+        """
         if path.startswith("//"):
             path = "/" + path.lstrip("/")
         methods = self._fixed.get(path)

@@ -19,9 +19,11 @@ class Viewer:
     all_powerful: bool
 
     def require(self, level: Level, experiment_id: int) -> None:
-        """Raises PermissionDenied unless the viewer has `level` on the experiment: deny by default."""
+        """Raises PermissionDenied unless the viewer has `level` on the experiment."""
         if not self.all_powerful:
-            raise PermissionDenied(f"Permission denied: {level.name} on experiment {experiment_id}.")
+            raise PermissionDenied(
+                f"Permission denied: {level.name} on experiment {experiment_id}."
+            )
 
 
 def everybody() -> Viewer:

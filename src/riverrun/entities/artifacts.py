@@ -2,7 +2,9 @@ import msgspec
 
 
 class FileInfo(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A file or a folder; `file_size` in bytes, absent for folders and empty files as upstream has it."""
+    """A file or a folder; `file_size` in bytes, absent for folders and empty files as upstream has
+    it.
+    """
 
     path: str
     is_dir: bool

@@ -129,18 +129,17 @@ RUNS = Resource(
     },
 )
 
+EXPERIMENT_ATTRIBUTES = _attributes(
+    creation_time=Kind.INTEGER,
+    experiment_id=Kind.TEXT,
+    last_update_time=Kind.INTEGER,
+    name=Kind.TEXT,
+)
+
 EXPERIMENTS = Resource(
     entities={"attribute": Entity.ATTRIBUTE, "tag": Entity.TAG, "tags": Entity.TAG},
     groups={
-        Entity.ATTRIBUTE: Group(
-            Kind.TEXT,
-            _attributes(
-                creation_time=Kind.INTEGER,
-                experiment_id=Kind.TEXT,
-                last_update_time=Kind.INTEGER,
-                name=Kind.TEXT,
-            ),
-        ),
+        Entity.ATTRIBUTE: Group(Kind.TEXT, EXPERIMENT_ATTRIBUTES),
         Entity.TAG: Group(Kind.TEXT, orderable=False),
     },
 )

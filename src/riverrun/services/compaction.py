@@ -1,7 +1,8 @@
 """Turns the logs of runs into chunks, in the background, one run at a time.
 
-A run is compacted when its log has grown, when it ends, or when the log's oldest row is some minutes old. The
-counters that decide are hints kept in memory; the log is the truth, and a sweep finds what they missed.
+A run is compacted when its log has grown, when it ends, or when the log's oldest row is some
+minutes old. The counters that decide are hints kept in memory; the log is the truth, and a sweep
+finds what they missed.
 """
 
 import asyncio
@@ -23,11 +24,15 @@ ROWS_ALONE = 2_000
 POINTS_ALONE = 32_000
 """and points that are however they came."""
 SLICE_BYTES = 28 * 2 * POINTS_ALONE
-"""Log read in one go, so that a backlog is worked off in steps of bounded memory and short transactions."""
+"""Log read in one go, so that a backlog is worked off in steps of bounded memory and short
+transactions.
+"""
 SMALL_CHUNK_POINTS = 2_000
 SMALL_CHUNKS_MAX = 8
 MERGED_POINTS = 4_000
-"""Small chunks at the end of a series are merged when there are so many, when they hold so much, or when the run ends."""
+"""Small chunks at the end of a series are merged when there are so many, when they hold so much, or
+when the run ends.
+"""
 SWEEP_EVERY_S = 30
 OLD_AFTER_S = 600
 SWEEP_RUNS_MAX = 1_000
@@ -169,7 +174,8 @@ async def _apply(tx: Tx, run_id: bytes, plan: _Plan) -> None:
 def _touched(chunks: list[ChunkPlace], points: Points, *, ended: bool) -> list[ChunkPlace]:
     """The chunks of one series to rewrite together with new points, a run of neighbours.
 
-    All that the new points fall into, so that chunks never overlap; and small ones at the end, if it is time.
+    All that the new points fall into, so that chunks never overlap; and small ones at the end, if
+    it is time.
     """
     first, last = points.place(0)[:2], points.place(-1)[:2]
     start = next((n for n, chunk in enumerate(chunks) if chunk.last >= first), len(chunks))

@@ -1,7 +1,7 @@
 """Runs as JSON: stored documents where they are up to date, assembled ones where they are not.
 
-What was assembled is stored afterwards, in the background, unless the run is still being written to: then the
-document would be out of date at once.
+What was assembled is stored afterwards, in the background, unless the run is still being written
+to: then the document would be out of date at once.
 """
 
 import asyncio
@@ -22,7 +22,8 @@ from riverrun.wire.codec import encode
 QUIET_MS = 3_000
 """A running run counts as being written to for so long after its last write."""
 PENDING_MAX = 2_000
-"""Documents waiting to be stored, some megabytes; what comes on top is assembled again next time."""
+"""Documents waiting to be stored, some megabytes; what comes on top is assembled again next time.
+"""
 STORED_TOGETHER = 100
 """Documents in one unit of work, so that a write behind it waits a few milliseconds at most."""
 STREAMED_TOGETHER = 500
@@ -85,10 +86,11 @@ class Documents:
             if self._storing is None or self._storing.done():
                 self._storing = asyncio.create_task(self._store())
 
-
     async def _store(self) -> None:
         while self._pending:
-            some = [self._pending.popitem() for _ in range(min(STORED_TOGETHER, len(self._pending)))]
+            some = [
+                self._pending.popitem() for _ in range(min(STORED_TOGETHER, len(self._pending)))
+            ]
 
             async def work(tx: Tx, some: list[tuple[bytes, tuple[int, bytes]]] = some) -> None:
                 for run_id, (version, document) in sorted(some):

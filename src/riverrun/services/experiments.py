@@ -13,11 +13,15 @@ from riverrun.errors import (
     ResourceAlreadyExists,
     ResourceDoesNotExist,
 )
+from riverrun.search import parse_filter, parse_order_by
+from riverrun.search.fields import EXPERIMENTS
 from riverrun.services import limits, names
-from riverrun.store import datasets
+from riverrun.store import datasets, experiment_search
 from riverrun.store import experiments as store
+from riverrun.store.dialects import Sql
 from riverrun.store.engine import ConflictError, Engine, Tx
 from riverrun.store.experiments import Change, NewExperiment
+from riverrun.store.filters import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,9 @@ class Experiments:
         self._artifacts = artifacts
 
     async def ensure_default(self) -> None:
-        """Experiment 0 exists from the first start on: clients create runs in it when nothing is set."""
+        """Experiment 0 exists from the first start on: clients create runs in it when nothing is
+        set.
+        """
 
         async def work(tx: Tx) -> None:
             if await store.find(tx, 0, workspace=DEFAULT_WORKSPACE) is None:
@@ -68,7 +74,7 @@ class Experiments:
         tags: Sequence[tuple[str, str]],
         viewer: Viewer,
     ) -> str:
-        """The id of a new experiment. Names are unique per workspace, deleted experiments included."""
+        """The id of a new experiment. Names are unique per workspace, those of deleted ones too."""
         names.check_experiment_name(name)
         if artifact_location:
             self._check_location(artifact_location)
@@ -141,24 +147,22 @@ class Experiments:
         limit = query.max_results or 0
         if not 1 <= limit <= limits.EXPERIMENTS_PAGE_MAX:
             raise InvalidParameterValue(
-                f"Invalid value {limit} for parameter 'max_results' supplied: it must be a positive "
-                f"integer of at most {limits.EXPERIMENTS_PAGE_MAX}."
+                f"Invalid value {limit} for parameter 'max_results' supplied: it must be a "
+                f"positive integer of at most {limits.EXPERIMENTS_PAGE_MAX}."
             )
-        from riverrun.store import experiment_search
-
-        search = experiment_search.ExperimentSearch.of(
-            workspace=viewer.workspace,
-            view=query.view,
-            filter_text=query.filter,
-            order_by=query.order_by,
+        search = experiment_search.ExperimentQuery(
+            where=Sql("e.workspace = ?", (viewer.workspace,)),
+            filter=parse_filter(query.filter, EXPERIMENTS),
+            order_by=parse_order_by(query.order_by, EXPERIMENTS),
+            view=View(query.view),
             max_results=limit,
-            page_token=query.page_token,
+            page_token=query.page_token or "",
         )
 
         async def work(tx: Tx) -> ExperimentPage:
-            page = await experiment_search.search(tx, search)
+            page = await experiment_search.search(tx, search, dialect=self._engine.dialect)
             return ExperimentPage(
-                await store.find_all(tx, page.experiment_ids), page.next_page_token
+                await store.find_all(tx, list(page.experiment_ids)), page.next_page_token
             )
 
         return await self._engine.read(work)
@@ -180,7 +184,7 @@ class Experiments:
             raise ResourceAlreadyExists(f"Experiment(name={name}) already exists.") from None
 
     async def delete(self, experiment_id: str, *, viewer: Viewer) -> None:
-        """Deletes its runs with it. Only from active: a second deletion finds no such experiment."""
+        """Deletes its runs with it. Only from active: a second deletion finds nothing."""
         await self._move(experiment_id, viewer, origin="active", target="deleted")
 
     async def restore(self, experiment_id: str, *, viewer: Viewer) -> None:

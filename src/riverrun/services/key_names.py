@@ -18,7 +18,7 @@ class KeyNames:
         return name in self._ids
 
     async def create(self, names: Iterable[str]) -> Mapping[str, int]:
-        """A mapping that has the id of each name; new names are made in a transaction of their own."""
+        """A mapping that has the id of each name; new ones get a transaction of their own."""
         ids = self._bounded()
         absent = sorted({name for name in names if name not in ids})
         if absent:

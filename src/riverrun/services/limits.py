@@ -1,4 +1,6 @@
-"""Every maximum of the tracking API, named, with its reason. "Protocol" means that clients know the number."""
+"""Every maximum of the tracking API, named, with its reason. "Protocol" means that clients know the
+number.
+"""
 
 KEY_LENGTH_MAX = 250
 """Characters of a metric's, param's or tag's key (protocol)."""
@@ -59,6 +61,8 @@ DATASET_SUMMARIES_MAX = 1_000
 """experiments/search-datasets (protocol)."""
 
 UPLOAD_ARTIFACT_BYTES_MAX = 10 * 1024 * 1024
-"""Bytes of the web UI's upload-artifact (protocol); everything else uploads through the proxy, unlimited."""
+"""Bytes of the web UI's upload-artifact (protocol); everything else uploads through the proxy,
+unlimited.
+"""
 MODEL_JSON_LENGTH_MAX = 1_000_000
 """Characters of the model description that 2.x clients send with log-model."""

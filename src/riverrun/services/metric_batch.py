@@ -48,7 +48,11 @@ class MetricBatch:
 
     def latest(self, ids: Mapping[str, int]) -> list[LatestRow]:
         """The newest value of each key with its extremes, by key id."""
-        values = [0.0 if isnan(value) else value for value in self.values] if self.has_nan else self.values
+        values = (
+            [0.0 if isnan(value) else value for value in self.values]
+            if self.has_nan
+            else self.values
+        )
         nans = [isnan(value) for value in self.values] if self.has_nan else [False] * len(values)
         # Sorted, the last of each key is the greatest (step, timestamp, value): upstream's rule.
         ranked = sorted(zip(self.steps, self.timestamps, values, self.keys, nans, strict=True))
@@ -90,6 +94,9 @@ def metric_batch(points: Sequence[Point]) -> MetricBatch:
     values = [point.value for point in points]
     has_nan = False
     if not isfinite(sum(values)):
-        values = [max(-VALUE_MAX, min(VALUE_MAX, value)) if value == value else value for value in values]  # noqa: PLR0124
+        values = [
+            max(-VALUE_MAX, min(VALUE_MAX, value)) if not isnan(value) else value
+            for value in values
+        ]
         has_nan = any(map(isnan, values))
     return MetricBatch(keys, steps, timestamps, values, has_nan)

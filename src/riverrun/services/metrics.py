@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from math import isfinite
+from math import isfinite, isnan
 
 from riverrun.auth.levels import Level
 from riverrun.auth.viewer import Viewer
@@ -43,8 +43,24 @@ class IntervalRequest:
     max_results: int | None
 
 
+Series = tuple[bytes, int]
+"""A run and a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some points as JSON; `more` says whether others follow behind `last`."""
+
+    text: bytes
+    points: int
+    last: Place | None
+    more: bool
+
+
 class MetricReader:
-    """Points come as JSON objects, without the brackets of their list; a run or key that is not there has none."""
+    """Points come as JSON objects, without the brackets of their list; a run or key that is not
+    there has none.
+    """
 
     def __init__(self, engine: Engine, key_names: KeyNames) -> None:
         self._engine = engine
@@ -53,7 +69,9 @@ class MetricReader:
     async def history(
         self, run_id: str, request: HistoryRequest, *, viewer: Viewer
     ) -> AsyncGenerator[tuple[bytes, str | None]]:
-        """Parts of JSON by (timestamp, step, value, is_nan), each with the token of what follows it."""
+        """Parts of JSON by (timestamp, step, value, is_nan), each with the token of what follows
+        it.
+        """
         remaining = request.max_results
         if remaining is not None and remaining < 1:
             raise InvalidParameterValue(
@@ -63,53 +81,48 @@ class MetricReader:
         series = await self._series(run_id, request.key, viewer)
         query = fingerprint("history", run_id, request.key)
         after, skip = _read_token(request.page_token, query)
-        return self._pages(series, request, query=query, after=after, skip=skip)
+        if series is not None and skip:
+            after = await self._skip(series, skip)
+        return self._parts(series, request, query=query, after=after)
 
-    async def _pages(
-        self,
-        series: tuple[bytes, int] | None,
-        request: HistoryRequest,
-        *,
-        query: str,
-        after: Place | None,
-        skip: int,
+    async def _parts(
+        self, series: Series | None, request: HistoryRequest, *, query: str, after: Place | None
     ) -> AsyncGenerator[tuple[bytes, str | None]]:
         remaining = request.max_results
-        while series is not None:
-            run, key_id = series
-            limit = limits.HISTORY_PAGE_POINTS if remaining is None else remaining
-            limit = min(skip or limit, limits.HISTORY_PAGE_POINTS)
-
-            async def work(
-                tx: Tx,
-                run: bytes = run,
-                key_id: int = key_id,
-                after: Place | None = after,
-                limit: int = limit,
-                skipping: bool = bool(skip),
-            ) -> tuple[bytes, int, Place | None, bool]:
-                points = await metrics.history_page(
-                    tx, run, key_id, after=after, limit=limit + 1
-                )
-                more, points = len(points) > limit, points[:limit]
-                last = points.place(-1) if len(points) else None
-                text = b"" if skipping else _json(request.key, points, None)
-                return text, len(points), last, more
-
-            text, count, after, more = await self._engine.read(work)
-            if skip:
-                skip -= count
-            else:
-                remaining = None if remaining is None else remaining - count
-                token = _token(query, after) if more and after is not None else None
-                yield text, token
-            if not more or remaining == 0:
+        while series is not None and remaining != 0:
+            limit = min(remaining or limits.HISTORY_PAGE_POINTS, limits.HISTORY_PAGE_POINTS)
+            part = await self._part(series, request.key, after=after, limit=limit)
+            remaining = None if remaining is None else remaining - part.points
+            after = part.last
+            yield part.text, _token(query, after) if part.more and after is not None else None
+            if not part.more:
                 return
+
+    async def _part(self, series: Series, key: str, *, after: Place | None, limit: int) -> _Part:
+        async def work(tx: Tx) -> _Part:
+            points = await metrics.history_page(tx, *series, after=after, limit=limit + 1)
+            kept = points[:limit]
+            last = kept.place(-1) if len(kept) else None
+            return _Part(_json(key, kept, None), len(kept), last, len(points) > limit)
+
+        return await self._engine.read(work)
+
+    async def _skip(self, series: Series, count: int) -> Place | None:
+        """Where the first `count` points end."""
+        after: Place | None = None
+        while count:
+            limit = min(count, limits.HISTORY_PAGE_POINTS)
+            part = await self._part(series, "", after=after, limit=limit)
+            after = part.last or after
+            count -= limit
+        return after
 
     async def bulk(
         self, run_ids: Sequence[str], key: str, max_results: int | None, *, viewer: Viewer
     ) -> list[bytes]:
-        """By run id, then as a history; `max_results` counts over all runs, so that later ones are cut."""
+        """By run id, then as a history; `max_results` counts over all runs, so that later ones are
+        cut.
+        """
         limit = limits.HISTORY_BULK_POINTS_MAX if max_results is None else max_results
         if limit < 1:
             raise InvalidParameterValue(
@@ -161,7 +174,7 @@ class MetricReader:
             parts.append(_json(request.key, points, run_id))
         return parts
 
-    async def _series(self, run_id: str, key: str, viewer: Viewer) -> tuple[bytes, int] | None:
+    async def _series(self, run_id: str, key: str, viewer: Viewer) -> Series | None:
         """The run's and the key's ids; None when one of them is not there."""
         if not names.is_run_id(run_id):
             return None
@@ -196,9 +209,9 @@ def _read_token(token: str | None, query: str) -> tuple[Place | None, int]:
 def _json(key: str, points: Points, run_id: str | None) -> bytes:
     """JSON objects with commas between them."""
     timestamps, steps = points.timestamps.tolist(), points.steps.tolist()
-    values: list[float | str] = points.values.tolist()
+    values: Sequence[float | str] = points.values.tolist()
     if not isfinite(sum(points.values.tolist())):
-        values = ["NaN" if value != value else value for value in values]  # noqa: PLR0124
+        values = ["NaN" if isnan(value) else value for value in points.values.tolist()]
     if run_id is None:
         return encode(list(map(Metric, repeat(key), values, timestamps, steps)))[1:-1]
     rows = map(MetricWithRunId, repeat(key), values, timestamps, steps, repeat(run_id))

@@ -2,7 +2,6 @@
 
 import posixpath
 import re
-import secrets
 
 from riverrun.errors import InvalidParameterValue, ResourceDoesNotExist
 from riverrun.services import limits
@@ -17,47 +16,29 @@ _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _RUN_ID_SHAPE = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
 _EXPERIMENT_ID = re.compile(r"[0-9]{1,18}")
 
-_ADJECTIVES = (
-    "able amber bold brave bright brisk calm clean clever cool crisp curious daring deft eager early fair "
-    "fancy fast fine fleet fond free fresh gentle glad golden grand green handy happy hardy honest humble "
-    "jolly keen kind lively lucky merry mild neat nimble noble patient placid polite proud quick quiet rapid "
-    "rare ready robust rosy sharp shiny silent silver smart smooth snowy solid steady stout sunny sure swift "
-    "tidy trusty upbeat vivid warm wise witty zesty"
-).split()
-_ANIMALS = (
-    "ant auk badger bat bear beaver bee bison boar buck calf carp cat chimp clam cod colt crab crane crow deer "
-    "dog dolphin dove duck eagle eel elk falcon fawn finch fish fox frog gnat goat goose grouse gull hare hawk "
-    "hen heron horse hound ibis jay kit koi lamb lark lynx mare midge mink mole moose moth mouse mule newt owl "
-    "ox panda perch pig pike pony quail ram rat raven robin roo seal shad shark sheep shrew shrike skink skunk "
-    "sloth slug smelt snail snake snipe sow sponge squid squirrel steed stoat stork swan tern toad trout turtle "
-    "vole wasp whale wolf worm wren yak zebra"
-).split()
-
-
-def random_run_name() -> str:
-    """adjective-animal-number, as clients expect of a run without a name."""
-    return f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_ANIMALS)}-{secrets.randbelow(1000)}"
-
 
 def check_key(key: str | None, *, what: str, name: str = "name") -> str:
-    """A metric's, param's or tag's key: word characters, / . - : and spaces, and a path that stays itself."""
+    """A metric's, param's or tag's key: word characters, / . - : and spaces, and a path that stays
+    itself.
+    """
     if not key:
         raise InvalidParameterValue(
             f"Missing value for required parameter '{name}'. "
             "See the API docs for more information about request parameters."
         )
+    shown = f'"{key[: limits.KEY_LENGTH_MAX]}"'
     if not _KEY.fullmatch(key):
         raise InvalidParameterValue(
-            f'Invalid value "{key[:limits.KEY_LENGTH_MAX]}" for parameter \'{name}\' supplied: Names may only '
-            "contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and "
+            f"Invalid value {shown} for parameter '{name}' supplied: Names may only contain "
+            "alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and "
             "slashes (/)."
         )
     resolved = posixpath.normpath(key)
     if resolved != key or resolved == "." or resolved.startswith(("..", "/")):
         raise InvalidParameterValue(
-            f'Invalid value "{key[:limits.KEY_LENGTH_MAX]}" for parameter \'{name}\' supplied: Names may be '
-            "treated as files in certain cases, and must not resolve to other names when treated as such. "
-            f"This name would resolve to '{resolved[:limits.KEY_LENGTH_MAX]}'"
+            f"Invalid value {shown} for parameter '{name}' supplied: Names may be treated as files "
+            "in certain cases, and must not resolve to other names when treated as such. "
+            f"This name would resolve to '{resolved[: limits.KEY_LENGTH_MAX]}'"
         )
     return check_length(key, limits.KEY_LENGTH_MAX, f"{what} key")
 
@@ -71,7 +52,7 @@ def check_length(value: str, length_max: int, what: str) -> str:
 
 
 def run_key(run_id: str) -> bytes:
-    """The 16 bytes of a run's id. What has not the shape of one cannot exist: ResourceDoesNotExist."""
+    """The 16 bytes of a run's id; what is not shaped like one does not exist."""
     if not _RUN_ID.fullmatch(run_id):
         raise run_not_found(run_id)
     return bytes.fromhex(run_id)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from riverrun.auth.viewer import Viewer
 from riverrun.clock import new_run_id, now_ms
@@ -86,9 +86,9 @@ class RunWriter:
         async def work(tx: Tx) -> None:
             state = await require_active(tx, key, viewer)
             if params:
-                await _add_params(tx, key, state, params, ids)
+                await _add_params(tx, _Run(key, state.experiment_id, ids), params)
             if tags:
-                await _set_tags(tx, key, state, tags, ids, viewer)
+                await _set_tags(tx, _Run(key, state.experiment_id, ids), tags, by=viewer.name)
             if latest:
                 await metrics.append(tx, key, payload)
                 await metrics.upsert_latest(tx, key, state.experiment_id, latest)
@@ -99,7 +99,9 @@ class RunWriter:
             self._compactor.logged(key, len(batch))
 
     async def delete_tag(self, run_id: str, key: str, *, viewer: Viewer) -> None:
-        """A missing tag is an error, as it is upstream. The run keeps its name when mlflow.runName goes."""
+        """A missing tag is an error, as it is upstream. The run keeps its name when mlflow.runName
+        goes.
+        """
         run, at_ms = names.run_key(run_id), now_ms()
         ids = await self._key_names.find([key])
 
@@ -112,7 +114,9 @@ class RunWriter:
         await self._engine.write(work)
 
     async def log_model(self, run_id: str, model_json: str, *, viewer: Viewer) -> None:
-        """Called by 2.x clients: adds a model's description to the tag mlflow.log-model.history, once."""
+        """Called by 2.x clients: adds a model's description to the tag mlflow.log-model.history,
+        once.
+        """
         model = _checked_model(model_json)
         run, at_ms = names.run_key(run_id), now_ms()
         tag = names.LOGGED_MODEL_HISTORY_TAG
@@ -137,7 +141,9 @@ class RunWriter:
         *,
         viewer: Viewer,
     ) -> None:
-        """A dataset is known by name and digest within its experiment; what was written of it first stands."""
+        """A dataset is known by name and digest within its experiment; what was written of it first
+        stands.
+        """
         names.check_run_id_shape(run_id)
         for use in uses:
             _check_use(use)
@@ -167,7 +173,9 @@ class RunWriter:
         await self._engine.write(work)
 
     async def _dataset(self, state: RunState, dataset: NewDataset) -> bytes:
-        """The id of the dataset, which is made in a transaction of its own: no run's write touches its table."""
+        """The id of the dataset, which is made in a transaction of its own: no run's write touches
+        its table.
+        """
         place = (state.experiment_id, dataset.name, dataset.digest)
 
         async def work(tx: Tx) -> bytes:
@@ -198,19 +206,27 @@ class RunWriter:
         await self._engine.write(work)
 
 
-async def _add_params(
-    tx: Tx, run: bytes, state: RunState, params: Mapping[str, str], ids: Mapping[str, int]
-) -> None:
-    existing = await run_data.params(tx, run, [ids[key] for key in params])
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Where params and tags go, and the ids of their names."""
+
+    key: bytes
+    experiment_id: int
+    ids: Mapping[str, int]
+
+
+async def _add_params(tx: Tx, run: _Run, params: Mapping[str, str]) -> None:
+    ids = run.ids
+    existing = await run_data.params(tx, run.key, [ids[key] for key in params])
     changed = {
         key: existing[ids[key]]
         for key, value in params.items()
         if existing.get(ids[key], value) != value
     }
     if changed:
-        raise _param_changed(run.hex(), changed, params)
+        raise _param_changed(run.key.hex(), changed, params)
     absent = {ids[key]: value for key, value in params.items() if ids[key] not in existing}
-    await run_data.insert_params(tx, run, state.experiment_id, absent)
+    await run_data.insert_params(tx, run.key, run.experiment_id, absent)
 
 
 def _param_changed(
@@ -232,18 +248,11 @@ def _param_changed(
     )
 
 
-async def _set_tags(
-    tx: Tx,
-    run: bytes,
-    state: RunState,
-    tags: Mapping[str, str],
-    ids: Mapping[str, int],
-    viewer: Viewer,
-) -> None:
-    values = {ids[key]: value for key, value in tags.items()}
-    await run_data.set_tags(tx, run, state.experiment_id, values, by=viewer.name)
+async def _set_tags(tx: Tx, run: _Run, tags: Mapping[str, str], *, by: str) -> None:
+    values = {run.ids[key]: value for key, value in tags.items()}
+    await run_data.set_tags(tx, run.key, run.experiment_id, values, by=by)
     if names.RUN_NAME_TAG in tags:
-        await runs.set_name(tx, run, tags[names.RUN_NAME_TAG])
+        await runs.set_name(tx, run.key, tags[names.RUN_NAME_TAG])
 
 
 def _check_counts(batch: Batch) -> None:
@@ -297,10 +306,10 @@ def _check_models(models: Sequence[str]) -> None:
 _MODEL_FIELDS = ("artifact_path", "flavors", "utc_time_created", "run_id")
 
 
-def _checked_model(model_json: str) -> dict[str, Any]:
+def _checked_model(model_json: str) -> Any:
     names.check_length(model_json, limits.MODEL_JSON_LENGTH_MAX, "model_json")
     try:
-        model = json.loads(model_json)
+        model: Any = json.loads(model_json)
     except (ValueError, RecursionError):
         raise InvalidParameterValue(
             f"Malformed model info: expected JSON, got '{model_json[:100]}'."
@@ -308,4 +317,4 @@ def _checked_model(model_json: str) -> dict[str, Any]:
     absent = [field for field in _MODEL_FIELDS if not isinstance(model, dict) or field not in model]
     if absent:
         raise InvalidParameterValue(f"Model json is missing mandatory fields: {absent}")
-    return model
+    return cast("Any", model)

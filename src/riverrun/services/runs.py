@@ -14,6 +14,7 @@ from riverrun.services.active import require_active
 from riverrun.services.compaction import Compactor
 from riverrun.services.documents import Built, Documents
 from riverrun.services.key_names import KeyNames
+from riverrun.services.run_names import random_run_name
 from riverrun.services.values import ValueRules
 from riverrun.store import experiments, run_data, run_search
 from riverrun.store import runs as store
@@ -93,9 +94,7 @@ class Runs:
 
         async def work(tx: Tx) -> str:
             viewer.require(Level.EDIT, experiment_id)
-            experiment = await experiments.find_state(
-                tx, experiment_id, workspace=viewer.workspace
-            )
+            experiment = await experiments.find_state(tx, experiment_id, workspace=viewer.workspace)
             if experiment is None:
                 raise ResourceDoesNotExist(f"No Experiment with id={experiment_id} exists")
             if experiment.lifecycle_stage != "active":
@@ -170,7 +169,8 @@ class Runs:
                 await run_data.set_tags(tx, key, state.experiment_id, tag, by=viewer.name)
             await store.touch(tx, key, by=viewer.name, at_ms=at_ms)
             info = await store.info(tx, key)
-            assert info is not None, "The run was there at the beginning of the transaction."
+            if info is None:
+                raise names.run_not_found(run_id)
             return info
 
         info = await self._engine.write(work)
@@ -179,7 +179,7 @@ class Runs:
         return info
 
     async def delete(self, run_id: str, *, viewer: Viewer) -> None:
-        """Deleting a deleted run is no error: clients retry, and the first time of deletion stands."""
+        """Deleting it again is no error: clients retry, and the first time of deletion stands."""
         await self._move(run_id, viewer, target="deleted")
 
     async def restore(self, run_id: str, *, viewer: Viewer) -> None:
@@ -206,8 +206,8 @@ class Runs:
         limit = limits.RUNS_PAGE_DEFAULT if query.max_results is None else query.max_results
         if not 1 <= limit <= limits.RUNS_PAGE_MAX:
             raise InvalidParameterValue(
-                f"Invalid value {limit} for parameter 'max_results' supplied: it must be at least 1 "
-                f"and at most {limits.RUNS_PAGE_MAX}."
+                f"Invalid value {limit} for parameter 'max_results' supplied: it must be at least "
+                f"1 and at most {limits.RUNS_PAGE_MAX}."
             )
         if len(query.experiment_ids) > limits.EXPERIMENTS_PER_SEARCH_MAX:
             raise InvalidParameterValue(
@@ -244,7 +244,9 @@ class Runs:
     ) -> tuple[run_search.RunPage, list[bytes], Built]:
         """The runs and their documents in one snapshot."""
         page = await self._found(tx, query)
-        documents, built = await self._documents.of(tx, {run.run_id: run.version for run in page.runs})
+        documents, built = await self._documents.of(
+            tx, {run.run_id: run.version for run in page.runs}
+        )
         return page, documents, built
 
 
@@ -255,5 +257,5 @@ def _name_of(given: str, tags: dict[str, str]) -> str:
             "Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different "
             f"values (run_name='{given[:100]}', mlflow.runName='{tagged[:100]}')."
         )
-    name = given or tagged or names.random_run_name()
+    name = given or tagged or random_run_name()
     return names.check_length(name, limits.RUN_NAME_LENGTH_MAX, "run_name")

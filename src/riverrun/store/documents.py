@@ -1,7 +1,8 @@
 """A run as the JSON that clients get: assembled from its tables, or stored and spliced in unparsed.
 
-A stored document carries the version of the run that it was built from, read in the same snapshot as its
-data, and counts only while that is still the run's version. So it needs no deletion when the run changes.
+A stored document carries the version of the run that it was built from, read in the same snapshot
+as its data, and counts only while that is still the run's version. So it needs no deletion when the
+run changes.
 """
 
 import json
@@ -49,17 +50,18 @@ async def stored(tx: Tx, run_id: bytes) -> tuple[int, bytes | None] | None:
 
 
 async def stored_many(tx: Tx, versions: Mapping[bytes, int]) -> dict[bytes, bytes]:
-    """The documents of these runs that have these versions, which the caller read in the same snapshot."""
+    """The documents of these runs that have these versions, which the caller read in the same
+    snapshot.
+    """
     found: dict[bytes, bytes] = {}
     run_ids = list(versions)
     for start in range(0, len(run_ids), BATCH):
         part = run_ids[start : start + BATCH]
-        for run_id, version, document in await tx.fetch(
+        rows = await tx.fetch(
             f"SELECT run_id, version, document FROM run_documents WHERE run_id IN ({_marks(part)})",
             part,
-        ):
-            if versions[run_id] == version:
-                found[run_id] = document
+        )
+        found.update((row[0], row[2]) for row in rows if versions[row[0]] == row[1])
     return found
 
 
@@ -117,7 +119,8 @@ async def _assemble(tx: Tx, run_ids: Sequence[bytes]) -> dict[bytes, Assembled]:
 
 _METRICS = (
     "SELECT m.run_id, k.name, m.value, m.is_nan, m.timestamp, m.step FROM latest_metrics m "
-    "JOIN key_names k ON k.key_id = m.key_id WHERE m.run_id IN ({marks}) ORDER BY m.run_id, m.key_id"
+    "JOIN key_names k ON k.key_id = m.key_id WHERE m.run_id IN ({marks}) "
+    "ORDER BY m.run_id, m.key_id"
 )
 _PARAMS = (
     "SELECT p.run_id, k.name, p.value FROM params p JOIN key_names k ON k.key_id = p.key_id "

@@ -1,8 +1,9 @@
 """What services need of a database: transactions, given as units of work.
 
-A unit of work is an async function of a transaction. The engine decides where it runs: on SQLite to its end
-on a thread of the engine's own (nothing in it ever really waits), on a networked database on the event loop.
-So rules are written once. A unit of work may be run more than once: it must change nothing but the database.
+A unit of work is an async function of a transaction. The engine decides where it runs: on SQLite to
+its end on a thread of the engine's own (nothing in it ever really waits), on a networked database
+on the event loop. So rules are written once. A unit of work may be run more than once: it must
+change nothing but the database.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -42,7 +43,9 @@ Work = Callable[[Tx], Awaitable[T]]
 
 
 class Engine(Protocol):
-    """Raises TemporarilyUnavailable when the database cannot take the work now; nothing was changed then."""
+    """Raises TemporarilyUnavailable when the database cannot take the work now; nothing was changed
+    then.
+    """
 
     @property
     def dialect(self) -> Dialect: ...
@@ -52,7 +55,9 @@ class Engine(Protocol):
         ...
 
     async def glance(self, work: Work[T]) -> T:
-        """Like `read`, for a few look-ups by primary key, which are cheaper than handing them to another thread."""
+        """Like `read`, for a few look-ups by primary key, which are cheaper than handing them to
+        another thread.
+        """
         ...
 
     async def write(self, work: Work[T]) -> T:

@@ -37,13 +37,12 @@ def _experiment(row: Row, tags: list[ExperimentTag]) -> Experiment:
 
 
 async def next_id(tx: Tx) -> int:
-    row = await tx.one("SELECT coalesce(max(experiment_id), 0) + 1 FROM experiments")
-    assert row is not None, "An aggregate answers one row."
-    return row[0]
+    rows = await tx.fetch("SELECT coalesce(max(experiment_id), 0) + 1 FROM experiments")
+    return rows[0][0]
 
 
 async def insert(tx: Tx, experiment_id: int, new: NewExperiment) -> None:
-    """Raises ConflictError when the workspace has the name already, deleted experiments included."""
+    """Raises ConflictError when the workspace has the name, be it a deleted experiment's."""
     await tx.execute(
         "INSERT INTO experiments (experiment_id, workspace, name, artifact_location, "
         "lifecycle_stage, creation_time, last_update_time, created_by, updated_by) "
@@ -66,7 +65,9 @@ async def find(tx: Tx, experiment_id: int, *, workspace: str) -> Experiment | No
         f"SELECT {_COLUMNS} FROM experiments WHERE experiment_id = ? AND workspace = ?",
         (experiment_id, workspace),
     )
-    return None if row is None else _experiment(row, (await _tags(tx, [experiment_id]))[experiment_id])
+    return (
+        None if row is None else _experiment(row, (await _tags(tx, [experiment_id]))[experiment_id])
+    )
 
 
 async def find_by_name(tx: Tx, name: str, *, workspace: str) -> Experiment | None:
@@ -115,7 +116,8 @@ class Change:
 async def rename(tx: Tx, experiment_id: int, name: str, change: Change) -> None:
     """Raises ConflictError when another experiment has the name."""
     await tx.execute(
-        "UPDATE experiments SET name = ?, last_update_time = ?, updated_by = ? WHERE experiment_id = ?",
+        "UPDATE experiments SET name = ?, last_update_time = ?, updated_by = ? "
+        "WHERE experiment_id = ?",
         (name, change.at_ms, change.by, experiment_id),
     )
 

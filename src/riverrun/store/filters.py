@@ -56,7 +56,7 @@ _RUN_COLUMNS: Mapping[str, LiteralString] = {
 }
 _EXPERIMENT_COLUMNS: Mapping[str, LiteralString] = {
     "creation_time": "e.creation_time",
-    "experiment_id": "CAST(e.experiment_id AS TEXT)",
+    "experiment_id": "e.experiment_id",
     "last_update_time": "e.last_update_time",
     "name": "e.name",
 }
@@ -142,6 +142,11 @@ def table_of(field: Field) -> LiteralString | None:
 def run_column(field: Field) -> LiteralString:
     """The column of an attribute."""
     return _RUN_COLUMNS[field.key]
+
+
+def experiment_column(field: Field) -> LiteralString:
+    """The column of an experiment's attribute."""
+    return _EXPERIMENT_COLUMNS[field.key]
 
 
 def value_column(field: Field) -> LiteralString:
@@ -248,7 +253,9 @@ class ExperimentFilters:
     def test(self, test: Test) -> Sql:
         if test.field.entity is Entity.TAG:
             return self._tag(test)
-        return column_test(test, _EXPERIMENT_COLUMNS[test.field.key], self.dialect)
+        if test.field.key == "experiment_id":
+            return column_test(test, "CAST(e.experiment_id AS CHAR(20))", self.dialect)
+        return column_test(test, experiment_column(test.field), self.dialect)
 
     def _tag(self, test: Test) -> Sql:
         found: LiteralString = (

@@ -20,7 +20,9 @@ async def find(tx: Tx, names: Sequence[str]) -> dict[str, int]:
 
 
 async def create(tx: Tx, names: Sequence[str]) -> dict[str, int]:
-    """The ids of all these names; new ones are made. In sorted order, so that two writers never wait in a circle."""
+    """The ids of all these names; new ones are made. In sorted order, so that two writers never
+    wait in a circle.
+    """
     found = await find(tx, names)
     absent = sorted(set(names) - found.keys())
     if absent:

@@ -1,7 +1,9 @@
-"""Metric points: a log of what arrived together, chunks that the compactor makes of it, and the latest values.
+"""Metric points: a log of what arrived together, chunks that the compactor makes of it, and the
+latest values.
 
-The history of a metric is a set of points (timestamp, step, value, is_nan). Writes check nothing: a point that
-arrives twice is dropped when it is read and when it is compacted. `docs/metric-format.md` has the payloads.
+The history of a metric is a set of points (timestamp, step, value, is_nan). Writes check nothing: a
+point that arrives twice is dropped when it is read and when it is compacted. `docs/metric-
+format.md` has the payloads.
 """
 
 from bisect import bisect_left
@@ -27,16 +29,19 @@ LatestRow = tuple[int, float, int, int, int, float | None, float | None]
 """key_id, value, is_nan, timestamp, step, min_value, max_value. A NaN has value 0 here."""
 
 _UPSERT_LATEST = """
-INSERT INTO latest_metrics (run_id, experiment_id, key_id, value, is_nan, timestamp, step, min_value, max_value)
+INSERT INTO latest_metrics
+  (run_id, experiment_id, key_id, value, is_nan, timestamp, step, min_value, max_value)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run_id, key_id) DO UPDATE SET
   value = CASE WHEN {newer} THEN excluded.value ELSE latest_metrics.value END,
   is_nan = CASE WHEN {newer} THEN excluded.is_nan ELSE latest_metrics.is_nan END,
   timestamp = CASE WHEN {newer} THEN excluded.timestamp ELSE latest_metrics.timestamp END,
   step = CASE WHEN {newer} THEN excluded.step ELSE latest_metrics.step END,
-  min_value = CASE WHEN latest_metrics.min_value IS NULL OR excluded.min_value < latest_metrics.min_value
+  min_value = CASE WHEN latest_metrics.min_value IS NULL OR excluded.min_value <
+  latest_metrics.min_value
     THEN excluded.min_value ELSE latest_metrics.min_value END,
-  max_value = CASE WHEN latest_metrics.max_value IS NULL OR excluded.max_value > latest_metrics.max_value
+  max_value = CASE WHEN latest_metrics.max_value IS NULL OR excluded.max_value >
+  latest_metrics.max_value
     THEN excluded.max_value ELSE latest_metrics.max_value END
 """.format(
     newer="(excluded.step, excluded.timestamp, excluded.value) > "
@@ -54,11 +59,13 @@ async def append(tx: Tx, run_id: bytes, payload: bytes) -> None:
 async def upsert_latest(
     tx: Tx, run_id: bytes, experiment_id: int, rows: Iterable[LatestRow]
 ) -> None:
-    """Upstream's rule: the greatest (step, timestamp, value) wins, a NaN counting as 0; equals change nothing."""
+    """Upstream's rule: the greatest (step, timestamp, value) wins, a NaN counting as 0; equals
+    change nothing.
+    """
     await tx.execute_many(_UPSERT_LATEST, [(run_id, experiment_id, *row) for row in rows])
 
 
-# Reading --------------------------------------------------------------------------------------------------------
+# Reading -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class ChunkPlace:
 async def chunk_places(
     tx: Tx, run_id: bytes, key_id: int | None = None, *, since: tuple[int, int] | None = None
 ) -> list[ChunkPlace]:
-    """In the order of their points, one series after the other; those that end at `since` or later."""
+    """In the order of their points, series by series; those that end at `since` or later."""
     condition, binds = "", []
     if key_id is not None:
         condition, binds = " AND key_id = ?", [key_id]
@@ -117,16 +124,16 @@ async def chunk_points(tx: Tx, run_id: bytes, chunks: Sequence[ChunkPlace]) -> l
 
 async def tail(tx: Tx, run_id: bytes, key_id: int) -> Points:
     """What is still in the log of one series, as it arrived."""
-    rows = await tx.fetch(
-        "SELECT payload FROM metric_log WHERE run_id = ? ORDER BY seq", (run_id,)
-    )
+    rows = await tx.fetch("SELECT payload FROM metric_log WHERE run_id = ? ORDER BY seq", (run_id,))
     return decode_logs((payload for (payload,) in rows), key_id)
 
 
 async def history_page(
     tx: Tx, run_id: bytes, key_id: int, *, after: Place | None, limit: int
 ) -> Points:
-    """At most `limit` points behind `after`, by (timestamp, step, value, is_nan); decodes only what it needs."""
+    """At most `limit` points behind `after`, by (timestamp, step, value, is_nan); decodes only what
+    it needs.
+    """
     chunks = await chunk_places(tx, run_id, key_id, since=after[:2] if after else None)
     needed: list[ChunkPlace] = []
     certain = 0
@@ -143,10 +150,11 @@ async def history_page(
 async def sampled(
     tx: Tx, run_id: bytes, key_id: int, *, count: int, steps: tuple[int, int] | None
 ) -> Points:
-    """At most `count` points by step as upstream samples them (see `points.sample`), of the given steps or all.
+    """At most `count` points by step as upstream samples them (see `points.sample`), of the given
+    steps or all.
 
-    Where the chunks follow each other in steps too, as a training loop makes them, they are decoded one at a
-    time; else the whole series is.
+    Where the chunks follow each other in steps too, as a training loop makes them, they are decoded
+    one at a time; else the whole series is.
     """
     chunks = await chunk_places(tx, run_id, key_id)
     rest = merge([await tail(tx, run_id, key_id)])
@@ -164,13 +172,11 @@ def _follow_each_other(chunks: Sequence[ChunkPlace], rest: Points) -> bool:
     if len(rest):
         span = (min(rest.steps), max(rest.steps))
         spans.append((span, rest.place(0)[:2], rest.place(-1)[:2]))
-    return all(
-        one[0][1] < two[0][0] and one[2] < two[1] for one, two in pairwise(spans)
-    )
+    return all(one[0][1] < two[0][0] and one[2] < two[1] for one, two in pairwise(spans))
 
 
 class _StepReader:
-    """Parts of a series that follow each other in steps: chunks, decoded when needed, and the tail."""
+    """Parts of a series that follow each other in steps: chunks and the tail."""
 
     def __init__(self, tx: Tx, run_id: bytes, parts: Sequence[ChunkPlace | Points]) -> None:
         self._tx = tx
@@ -203,15 +209,13 @@ class _StepReader:
             return 0
         return len(await self._by_step(part, steps))
 
-    async def _by_step(
-        self, part: ChunkPlace | Points, steps: tuple[int, int] | None
-    ) -> Points:
+    async def _by_step(self, part: ChunkPlace | Points, steps: tuple[int, int] | None) -> Points:
         if isinstance(part, ChunkPlace):
             (part,) = await chunk_points(self._tx, self._run_id, [part])
         return within_steps(part, steps)
 
 
-# Compaction -----------------------------------------------------------------------------------------------------
+# Compaction --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +229,9 @@ class LogSlice:
 
 
 async def log_slice(tx: Tx, run_id: bytes, *, bytes_max: int) -> LogSlice | None:
-    """Rows from the oldest on, up to `bytes_max` of payload but one at least; None when the log is empty."""
+    """Rows from the oldest on, up to `bytes_max` of payload but one at least; None when the log is
+    empty.
+    """
     sizes = await tx.fetch(
         "SELECT seq, length(payload) FROM metric_log WHERE run_id = ? ORDER BY seq", (run_id,)
     )

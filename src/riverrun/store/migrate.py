@@ -1,4 +1,5 @@
-"""The schema's version: checked at each start with one statement, changed by Alembic when it is not today's.
+"""The schema's version: checked at each start with one statement, changed by Alembic when it is not
+today's.
 
 SQLAlchemy and Alembic are imported only when there is something to change.
 """
@@ -39,8 +40,8 @@ def standing(connection: sqlite3.Connection) -> Standing:
         version = row[0] if row else ""
         if version > HEAD:
             raise InvalidState(
-                f"The database has the schema {version} of a newer Riverrun; this one knows {HEAD}. "
-                "Upgrade Riverrun, or restore the backup from before its upgrade."
+                f"The database has the schema {version} of a newer Riverrun; this one knows "
+                f"{HEAD}. Upgrade Riverrun, or restore the backup from before its upgrade."
             )
         return Standing.CURRENT if version == HEAD else Standing.OUTDATED
     if UPSTREAM_TABLE in tables and "experiments" in tables:
@@ -56,7 +57,7 @@ def standing(connection: sqlite3.Connection) -> Standing:
 
 
 def ensure(path: Path) -> None:
-    """Brings a SQLite file to today's schema, creating it when it is missing. Raises as `standing`."""
+    """Brings a SQLite file to today's schema, creating it if need be. Raises as `standing`."""
     connection = sqlite3.connect(path)
     try:
         if standing(connection) is Standing.CURRENT:
@@ -68,9 +69,10 @@ def ensure(path: Path) -> None:
 
 def upgrade(uri: str) -> None:
     """Runs the steps that are missing, all in one transaction."""
-    from alembic.config import Config
-    from alembic.runtime.environment import EnvironmentContext
-    from alembic.script import ScriptDirectory
+    # Half a second of imports that a start with a current schema does without.
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
@@ -78,7 +80,7 @@ def upgrade(uri: str) -> None:
     environment = EnvironmentContext(
         config,
         script,
-        fn=lambda revision, _: script._upgrade_revs("head", revision),  # noqa: SLF001
+        fn=lambda revision, _: script._upgrade_revs("head", revision),  # noqa: SLF001 # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType, reportUnknownArgumentType]
     )
     with _engine(uri).begin() as connection:
         environment.configure(connection=connection, version_table=VERSION_TABLE)
@@ -87,7 +89,7 @@ def upgrade(uri: str) -> None:
 
 
 def _engine(uri: str) -> "Engine":
-    from sqlalchemy import create_engine, event
+    from sqlalchemy import create_engine, event  # noqa: PLC0415 - See `upgrade`.
 
     engine = create_engine(uri)
 

@@ -10,13 +10,7 @@ from riverrun.store.dialects import Sql
 from riverrun.store.filters import TRUE, RunFilters, all_of, joined, table_of
 
 MAX_PROBES = 4
-"""Statements spent on finding few candidates."""
-
-FEW = 1_000
-"""So many candidates are looked at one by one, whatever the order."""
-
-MANY = 10_000
-"""So many are still better than walking all runs; listing them costs some milliseconds."""
+"""Lists that one search tries."""
 
 _POINT, _RANGE, _SCAN = 1, 2, 3
 
@@ -34,7 +28,7 @@ class Candidates:
     def count(self, limit: int) -> Sql:
         """How many there are, as far as `limit`: cheaper than to fetch what is then too many."""
         first = self.first(limit)
-        return Sql(f"SELECT count(*) FROM ({first.text}) AS d", first.binds)
+        return Sql(f"SELECT count(*) FROM ({first.text}) AS few", first.binds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +39,7 @@ class CandidateLists:
     filters: RunFilters
 
     def best(self, conjuncts: Sequence[Node], *, scans: bool) -> list[Candidates]:
-        """The most promising lists, cheapest first; with `scans` also those that read a whole key."""
+        """The cheapest lists, in order; with `scans` also those that read a whole key."""
         lists = [found for item in conjuncts if (found := self.of(item))]
         wanted = [found for found in lists if scans or found.cost < _SCAN]
         return sorted(wanted, key=lambda found: found.cost)[:MAX_PROBES]

@@ -1,4 +1,6 @@
-"""Params and tags of runs. Rows go in in the order of their keys, so that two writers never wait in a circle."""
+"""Params and tags of runs. Rows go in in the order of their keys, so that two writers never wait in
+a circle.
+"""
 
 from collections.abc import Mapping
 
@@ -42,4 +44,6 @@ async def tag(tx: Tx, run_id: bytes, key_id: int) -> str | None:
 
 async def delete_tag(tx: Tx, run_id: bytes, key_id: int) -> bool:
     """Whether there was such a tag."""
-    return await tx.execute("DELETE FROM tags WHERE run_id = ? AND key_id = ?", (run_id, key_id)) > 0
+    return (
+        await tx.execute("DELETE FROM tags WHERE run_id = ? AND key_id = ?", (run_id, key_id)) > 0
+    )

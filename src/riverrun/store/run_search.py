@@ -1,7 +1,7 @@
 """One page of runs: which statements to ask, and how to go on where the last page ended.
 
-SQLite plans without statistics, so every statement names its own way: it walks an index in the order
-wanted and looks at each run by primary key, until the page is full. Three ways are enough:
+SQLite plans without statistics, so every statement names its own way: it walks an index in order
+and looks at each run by primary key, until the page is full. Three ways are enough:
 
 - few candidates: a filter that matches few runs lists them from its index, and those are sorted;
 - by start time: walk the runs of the experiment;
@@ -31,23 +31,12 @@ from riverrun.store.paging import (
     same,
     write_token,
 )
-from riverrun.store.run_candidates import FEW, MANY, CandidateLists
-from riverrun.store.run_walks import MAX_BRANCHES, FoundRun, Row, Tx, Walk, Walks
-
-MAX_STATEMENTS = 16
-"""After so many statements a page is finished by sorting, with one or two more for each term."""
-
-WINDOW = 2_000
-"""Equal values beyond this many are searched by the rest of the order instead of being sorted."""
+from riverrun.store.run_candidates import CandidateLists
+from riverrun.store.run_walks import Effort, FoundRun, Row, Scope, Tx, Walk, Walks
 
 WINDOW_GROWTH = 8
 
-TRIAL = 8_000
-"""Runs walked by start time before it is worth a longer look for few candidates."""
-
-SKIP = 10_000
-"""Rows skipped at a time for a token that is an offset."""
-
+DEFAULT_EFFORT = Effort()
 _START_TIME = OrderBy(RUN_ATTRIBUTES["start_time"], ascending=False)
 _RUN_ID = OrderBy(RUN_ATTRIBUTES["run_id"], ascending=True)
 
@@ -86,7 +75,9 @@ class _Part:
         return replace(self, limit=self.limit - len(rows))
 
 
-async def search(tx: Tx, query: RunQuery, *, dialect: Dialect) -> RunPage:
+async def search(
+    tx: Tx, query: RunQuery, *, dialect: Dialect, effort: Effort = DEFAULT_EFFORT
+) -> RunPage:
     """Raises InvalidParameterValue for a page token that is broken or belongs to another query."""
     experiments = tuple(sorted(set(query.experiment_ids)))
     terms = _complete(query.order_by)
@@ -95,7 +86,8 @@ async def search(tx: Tx, query: RunQuery, *, dialect: Dialect) -> RunPage:
     cursor = read_token(query.page_token, identity, kinds)
     if not experiments:
         return RunPage((), None)
-    walks = Walks(tx, experiments, RunFilters(dialect, query.keys), query.view)
+    scope = Scope(experiments, query.view)
+    walks = Walks(tx, scope, RunFilters(dialect, query.keys), effort)
     part = _Part(_conjuncts(query.filter), terms, cursor.places, query.max_results + 1)
     rows = await _skip_and_search(walks, part, cursor)
     runs = tuple(row.run for row in rows[: query.max_results])
@@ -107,7 +99,7 @@ async def search(tx: Tx, query: RunQuery, *, dialect: Dialect) -> RunPage:
 async def _skip_and_search(walks: Walks, part: _Part, cursor: Cursor) -> list[Row]:
     left = cursor.offset
     while left:
-        limit = min(left, SKIP)
+        limit = min(left, walks.effort.skip)
         skipped = await _Search(walks, part.filter).page(replace(part, limit=limit))
         if len(skipped) < limit:
             return []
@@ -146,10 +138,11 @@ class _Search:
         self.conjuncts = conjuncts
         self.candidates: list[bytes] | None = None
         self.looked_longer = False
-        self.statements_max = walks.statements + MAX_STATEMENTS
+        self.effort = walks.effort
+        self.statements_max = walks.statements + walks.effort.statements
 
     async def page(self, part: _Part) -> list[Row]:
-        self.candidates = await self._few(self.conjuncts, FEW)
+        self.candidates = await self._few(self.conjuncts, self.effort.few)
         return await self._ordered(part)
 
     async def _ordered(self, part: _Part) -> list[Row]:
@@ -164,7 +157,7 @@ class _Search:
         return await self._sorted(part, None)
 
     def _walkable(self, field: Field) -> bool:
-        few_experiments = len(self.walks.experiments) <= MAX_BRANCHES
+        few_experiments = len(self.walks.experiments) <= self.effort.branches
         in_index = table_of(field) is not None and not field.function
         return in_index and few_experiments and self._thrifty()
 
@@ -176,9 +169,9 @@ class _Search:
     async def _few(self, conjuncts: Sequence[Node], limit: int) -> list[bytes] | None:
         """The runs among which all matches are, if an index lists at most `limit`."""
         # Several experiments are walked without a trial, so all lists are looked at right away.
-        scans = limit > FEW or len(self.walks.experiments) > 1
+        scans = limit > self.effort.few or len(self.walks.experiments) > 1
         for candidates in self.lists.best(conjuncts, scans=scans):
-            if limit > FEW:
+            if limit > self.effort.few:
                 ((count,),) = await self.walks.fetch(candidates.count(limit + 1))
                 if count > limit:
                     continue
@@ -191,7 +184,7 @@ class _Search:
         """Whether a list turned out short enough after all; asked after a walk found too little."""
         if not self.looked_longer and self.candidates is None:
             self.looked_longer = True
-            self.candidates = await self._few(self.conjuncts, MANY)
+            self.candidates = await self._few(self.conjuncts, self.effort.many)
         return self.candidates is not None
 
     async def _sorted(self, part: _Part, candidates: list[bytes] | None) -> list[Row]:
@@ -253,7 +246,9 @@ class _Search:
             f"SELECT r.start_time FROM runs AS r WHERE {where.text} "
             f"ORDER BY r.start_time{direction} LIMIT 1 OFFSET ?"
         )
-        found = await self.walks.fetch(Sql(text, (*where.binds, max(TRIAL, 2 * part.limit))))
+        found = await self.walks.fetch(
+            Sql(text, (*where.binds, max(self.effort.trial, 2 * part.limit)))
+        )
         return [row[0] for row in found]
 
     # By the value of a metric, param or tag --------------------------------------------------
@@ -268,11 +263,11 @@ class _Search:
             rows += await self._group(part, place, part.after[1:])
         if REAL in ranks and (place is None or place[0] == REAL):
             rows += await self._values(part.less(rows), place)
+            if len(rows) < part.limit and self.candidates is not None:
+                return await self._sorted(part, self.candidates)  # They were found on the way.
         for rank in (NAN, MISSING):
             if rank in ranks and (place is None or place[0] < rank):
                 rows += await self._group(part.less(rows), (rank, None), None)
-        if len(rows) < part.limit and self.candidates is not None:
-            return await self._sorted(part, self.candidates)  # They were found on the way.
         return rows
 
     async def _group(
@@ -283,7 +278,7 @@ class _Search:
             return []
         test = _at(part.terms[0].field, place)
         group = _Part((*part.filter, test), part.terms[1:], rest_after, part.limit)
-        few = await self._few([test], FEW) if self._thrifty() else None
+        few = await self._few([test], self.effort.few) if self._thrifty() else None
         rows = await (self._ordered(group) if few is None else self._sorted(group, few))
         return [Row(row.run, (place, *row.places)) for row in rows]
 
@@ -296,7 +291,7 @@ class _Search:
         rows: list[Row] = []
         ascending = part.terms[0].ascending
         start = TRUE if place is None else _beyond("o.value", place[1], ascending=ascending)
-        window = max(WINDOW, 2 * part.limit)
+        window = max(self.effort.window, 2 * part.limit)
         while len(self.walks.experiments) == 1 and self._thrifty() and len(rows) < part.limit:
             ahead = await self._look_ahead(part, start, window)
             if len(ahead) < 2:

@@ -19,9 +19,6 @@ from riverrun.store.filters import (
 )
 from riverrun.store.paging import REAL, Place, Term, order_by
 
-MAX_BRANCHES = 32
-"""Experiments that are each walked in order; the runs of more are sorted instead."""
-
 MAX_BINDS = 30_000
 """SQLite binds at most 32 766 values to a statement."""
 
@@ -34,8 +31,38 @@ _VALUES: Sequence[LiteralString] = "v0 v1 v2 v3 v4 v5 v6 v7 v8 v9 v10 v11".split
 _NEVER_LOGGED = Term("1 + 1", "NULL", ascending=True)  # A bare 2 would mean the second column.
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How far a search goes to find its way; the defaults are measured.
+
+    few: so many candidates are looked at one by one, whatever the order.
+    many: so many are better than walking all runs, but cost milliseconds to list.
+    window: equal values beyond this many are searched by the rest of the order, not sorted.
+    trial: runs walked by start time before it is worth a longer look for candidates.
+    statements: after so many, a page is finished by sorting, with two or three more.
+    branches: experiments that are each walked in order; the runs of more are sorted.
+    skip: rows skipped at a time for a token that is an offset.
+    """
+
+    few: int = 1_000
+    many: int = 10_000
+    window: int = 2_000
+    trial: int = 8_000
+    statements: int = 16
+    branches: int = 32
+    skip: int = 10_000
+
+
 class Tx(Protocol):
     async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[tuple[Any, ...]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The runs that are searched: experiments without repetition, and a stage of life."""
+
+    experiments: tuple[int, ...]
+    view: View
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +101,12 @@ class Walk:
 class Walks:
     """The statements of one search in one transaction; it counts them."""
 
-    def __init__(
-        self, tx: Tx, experiments: tuple[int, ...], filters: RunFilters, view: View
-    ) -> None:
+    def __init__(self, tx: Tx, scope: Scope, filters: RunFilters, effort: Effort) -> None:
         self.tx = tx
-        self.experiments = experiments
+        self.experiments = scope.experiments
         self.filters = filters
-        self.in_view = in_view("r.lifecycle_stage", view)
+        self.effort = effort
+        self.in_view = in_view("r.lifecycle_stage", scope.view)
         self.statements = 0
 
     async def fetch(self, sql: Sql) -> list[tuple[Any, ...]]:
@@ -126,7 +152,7 @@ class Walks:
         count = len(self.experiments)
         whole = _branch(walk, self.filters.dialect.one_of(walk.experiment, self.experiments), limit)
         too_large = count * len(whole.binds) > MAX_BINDS or count * len(whole.text) > MAX_TEXT
-        if not walk.split or not 1 < count <= MAX_BRANCHES or too_large:
+        if not walk.split or not 1 < count <= self.effort.branches or too_large:
             return whole
         branches = [
             _branch(walk, Sql(f"{walk.experiment} = ?", (experiment,)), limit)

@@ -114,8 +114,6 @@ async def set_lifecycle(tx: Tx, run_id: bytes, stage: str, *, deleted_time: int 
 async def versions(tx: Tx, run_ids: Sequence[bytes]) -> dict[bytes, int]:
     """The versions of those runs that exist, in the given order."""
     marks = ",".join("?" * len(run_ids))
-    rows = await tx.fetch(
-        f"SELECT run_id, version FROM runs WHERE run_id IN ({marks})", run_ids
-    )
+    rows = await tx.fetch(f"SELECT run_id, version FROM runs WHERE run_id IN ({marks})", run_ids)
     found: dict[bytes, int] = dict(rows)  # pyright: ignore[reportArgumentType]
     return {run_id: found[run_id] for run_id in run_ids if run_id in found}

@@ -1,12 +1,16 @@
-"""Today's tables, as SQLAlchemy metadata: read by migrations and their tests only, never by a request.
+"""Today's tables, as SQLAlchemy metadata: read by migrations and their tests only, never by a
+request.
 
 Rules that every table keeps (ARCHITECTURE.md, "Tables"):
 
-- a hot table has the run first in its primary key and in every unique constraint, and no surrogate id;
+- a hot table has the run first in its primary key and in every unique constraint, and no surrogate
+  id;
 - whatever must be unique without the run lives in a small table, which the run path only reads;
 - times are milliseconds since the epoch, given as parameters, never `now()`;
 - a run's key everywhere is the 16 bytes of its public id.
 """
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -29,12 +33,13 @@ metadata = MetaData()
 HOT = "hot"
 """One row or more per run: written on the run path, distributable by run."""
 SMALL = "small"
-"""Few rows, unique by name: the run path reads it, and adds to it only in a transaction of its own."""
+"""Few rows, unique by name: the run path reads it, and adds to it only in a transaction of its own.
+"""
 LOCAL = "local"
 """Bookkeeping of the database itself."""
 
 
-def _table(name: str, kind: str, *parts: Column[object] | UniqueConstraint | Index) -> Table:
+def _table(name: str, kind: str, *parts: Column[Any] | UniqueConstraint | Index) -> Table:
     return Table(name, metadata, *parts, info={"kind": kind}, sqlite_with_rowid=kind != HOT)
 
 
@@ -184,7 +189,8 @@ run_inputs = _table(
     _run_id(),
     Column("dataset_id", LargeBinary(16), primary_key=True),
     Column("experiment_id", BigInteger, nullable=False),
-    # The value of the tag mlflow.data.context, which searches ask for; all tags as a JSON list beside it.
+    # The value of the tag mlflow.data.context, which searches ask for; all tags as a JSON list
+    # beside it.
     Column("context", String(500)),
     Column("tags", Text, nullable=False),
     Index("run_inputs_by_experiment", "experiment_id", "dataset_id", "context", "run_id"),

@@ -1,7 +1,7 @@
 """SQLite: one writer thread with group commit, some reader threads, and a connection for glances.
 
-Requests that arrive while a transaction is being committed join the next one; each is answered after its
-commit. WAL with synchronous=FULL: an answered write survives a power cut.
+Requests that arrive while a transaction is being committed join the next one; each is answered
+after its commit. WAL with synchronous=FULL: an answered write survives a power cut.
 """
 
 import asyncio
@@ -34,7 +34,9 @@ QUEUE_MAX = 10_000
 """Units of work waiting for the writer; beyond it the server says 503 at once."""
 READERS = 3
 BUSY_TIMEOUT_S = 10
-"""How long the writer waits for another process's transaction, such as a command's, before it says 503."""
+"""How long the writer waits for another process's transaction, such as a command's, before it says
+503.
+"""
 CACHE_KIB = {"writer": 16_384, "reader": 4_096}
 WAL_PAGES = 4_000
 """Pages of 4 KiB in the write-ahead log before they are moved into the database file."""
@@ -43,7 +45,7 @@ _log = Log("riverrun.store")
 
 
 class SqliteTx:
-    """A transaction on one connection. Its methods never wait, they are async for the sake of `Tx`."""
+    """A transaction on one connection. Nothing in it waits; it is async for the sake of `Tx`."""
 
     def __init__(self, connection: sqlite3.Connection, sequence: "Ticks") -> None:
         self._connection = connection
@@ -72,7 +74,9 @@ class SqliteTx:
 
 
 class Ticks:
-    """Microseconds since the epoch, never the same twice, also when the clock stands still or goes back."""
+    """Microseconds since the epoch, never the same twice, also when the clock stands still or goes
+    back.
+    """
 
     def __init__(self, last: int) -> None:
         self._last = last
@@ -85,7 +89,7 @@ class Ticks:
 class _Job:
     """A unit of work, and who waits for it."""
 
-    __slots__ = ("future", "loop", "result", "error", "work")
+    __slots__ = ("error", "future", "loop", "result", "work")
 
     def __init__(self, work: Work[Any], loop: asyncio.AbstractEventLoop) -> None:
         self.work = work
@@ -106,7 +110,7 @@ def _deliver(jobs: list[_Job]) -> None:
 
 
 def run_now(awaitable: Awaitable[T]) -> T:
-    """Drives a unit of work to its end; it awaits nothing but its transaction, which never waits."""
+    """Drives a unit of work to its end; it awaits only its transaction, which never waits."""
     steps = awaitable.__await__()
     try:
         next(steps)
@@ -207,7 +211,7 @@ class SqliteEngine:
             return error.message
         return None if self._threads[0].is_alive() else "The writer has stopped."
 
-    # Threads ---------------------------------------------------------------------------------------------------
+    # Threads -------------------------------------------------------------------------------------
 
     def _read_loop(self) -> None:
         connection = connect(self._path, role="reader", dialect=self.dialect)
@@ -238,7 +242,9 @@ class SqliteEngine:
         self._writer.close()
 
     def _commit(self, group: list[_Job]) -> None:
-        """Commits the group as one; if one of it fails after it wrote, it fails alone: all are run again, one by one."""
+        """Commits the group as one; if one of it fails after it wrote, it fails alone: all are run
+        again, one by one.
+        """
         try:
             clean = self._attempt(group)
         except sqlite3.Error as error:
@@ -262,7 +268,7 @@ class SqliteEngine:
             before = connection.total_changes
             try:
                 job.result = run_now(job.work(tx))
-            except BaseException as error:  # noqa: BLE001 - It belongs to whoever waits.
+            except BaseException as error:
                 if isinstance(error, sqlite3.Error) and _primary(error) in _UNAVAILABLE:
                     raise
                 job.error = _translated(error)
@@ -273,8 +279,15 @@ class SqliteEngine:
         return True
 
     def _give_up(self, group: list[_Job], error: sqlite3.Error) -> None:
-        """The database itself failed: nothing of the group was written, and the connection is made anew."""
-        _log.error("write failed", reason=str(error), code=getattr(error, "sqlite_errorname", ""), works=len(group))
+        """The database itself failed: nothing of the group was written, and the connection is made
+        anew.
+        """
+        _log.error(
+            "write failed",
+            reason=str(error),
+            code=getattr(error, "sqlite_errorname", ""),
+            works=len(group),
+        )
         for job in group:
             job.error = _translated(error)
         try:
@@ -324,7 +337,9 @@ def _last_seq(connection: sqlite3.Connection) -> int:
 
 
 _UNAVAILABLE = {
-    sqlite3.SQLITE_FULL: "The disk of the database is full; nothing was written. Free some space and try again.",
+    sqlite3.SQLITE_FULL: (
+        "The disk of the database is full; nothing was written. Free some space and try again."
+    ),
     sqlite3.SQLITE_READONLY: "The database is read-only; nothing was written.",
     sqlite3.SQLITE_IOERR: "The disk of the database answers with errors; nothing was written.",
     sqlite3.SQLITE_CANTOPEN: "The database file cannot be opened.",
@@ -350,5 +365,3 @@ def _translated(error: BaseException) -> BaseException:
         return TemporarilyUnavailable(_UNAVAILABLE[primary], retry_after_s=2)
     _log.error("database error", reason=str(error), code=getattr(error, "sqlite_errorname", ""))
     return InternalError("The database refused a statement; the server's log says why.")
-
-

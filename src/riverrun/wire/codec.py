@@ -1,8 +1,8 @@
 """The JSON rules of the protocol, in one place (docs/protocol.md, "JSON").
 
-A request takes the fast path first: one strict decoder per message. What it stumbles over (an unknown
-field, camelCase, a bare NaN, an enum by number, JSON inside a JSON string) goes through the tolerant
-path, which knows all of it and explains what is left as an error.
+A request takes the fast path first: one strict decoder per message. What it stumbles over (an
+unknown field, camelCase, a bare NaN, an enum by number, JSON inside a JSON string) goes through the
+tolerant path, which knows all of it and explains what is left as an error.
 """
 
 import json
@@ -10,7 +10,7 @@ import math
 import re
 from enum import StrEnum
 from functools import cache
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, cast, get_args
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -35,7 +35,9 @@ def encode(answer: object) -> bytes:
 
 
 class Reader(Generic[MessageT]):
-    """Reads one kind of message from a body or a query string; every failure is a 400 that names the field."""
+    """Reads one kind of message from a body or a query string; every failure is a 400 that names
+    the field.
+    """
 
     def __init__(self, message: type[MessageT]) -> None:
         self._message = message
@@ -89,8 +91,14 @@ def _parse(raw: bytes) -> dict[str, Any]:
     except RecursionError:
         raise InvalidParameterValue("Invalid request body: it is nested too deeply.") from None
     except ValueError as error:
-        reason = f"{error.msg} at byte {error.pos}" if isinstance(error, json.JSONDecodeError) else "a number is too long"
-        raise InvalidParameterValue(f"Invalid request body: it is not valid JSON ({reason}).") from None
+        reason = (
+            f"{error.msg} at byte {error.pos}"
+            if isinstance(error, json.JSONDecodeError)
+            else "a number is too long"
+        )
+        raise InvalidParameterValue(
+            f"Invalid request body: it is not valid JSON ({reason})."
+        ) from None
     if given is None:
         return {}
     if not isinstance(given, dict):
@@ -103,7 +111,9 @@ def _parse(raw: bytes) -> dict[str, Any]:
 def _number(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise InvalidParameterValue(f"Invalid number {text[:VALUE_SHOWN_MAX]}: it is beyond a double.")
+        raise InvalidParameterValue(
+            f"Invalid number {text[:VALUE_SHOWN_MAX]}: it is beyond a double."
+        )
     return number
 
 
@@ -137,12 +147,15 @@ def _refuse_unstorable(value: Any, depth: int = 0) -> None:
         raise InvalidParameterValue("Invalid request body: it is nested too deeply.")
     if isinstance(value, str):
         if "\x00" in value:
-            raise InvalidParameterValue(f"Invalid text {_shown(value)}: it contains a NUL character.")
+            raise InvalidParameterValue(
+                f"Invalid text {_shown(value)}: it contains a NUL character."
+            )
         try:
             value.encode()
         except UnicodeEncodeError:
             raise InvalidParameterValue(
-                f"Invalid text {_shown(value)}: it contains a lone surrogate, which is no character."
+                f"Invalid text {_shown(value)}: it contains a lone surrogate, "
+                "which is no character."
             ) from None
     elif isinstance(value, dict):
         for name, item in value.items():  # pyright: ignore[reportUnknownVariableType]
@@ -190,7 +203,8 @@ def _leaves(kind: Any) -> list[type]:
 
 
 def _known(given: dict[str, Any], message: type[msgspec.Struct]) -> dict[str, Any]:
-    """The fields that the message has: camelCase renamed, enums named, unknown ones and nulls left out.
+    """The fields that the message has: camelCase renamed, enums named, unknown ones and nulls left
+    out.
 
     A required field counts only under its snake_case name, as upstream has it.
     """
@@ -200,7 +214,8 @@ def _known(given: dict[str, Any], message: type[msgspec.Struct]) -> dict[str, An
         if field.camel != name and field.camel in given:
             if name in given:
                 raise InvalidParameterValue(
-                    f"Request specifies both '{name}' and '{field.camel}'; provide only one of them."
+                    f"Request specifies both '{name}' and '{field.camel}'; "
+                    "provide only one of them."
                 )
             if name not in required:
                 given = {**given, name: given[field.camel]}
@@ -224,7 +239,9 @@ def _item_of(field: _Field) -> _Field:
 
 
 def _enum_name(value: Any, enum: type[StrEnum]) -> Any:
-    """Enums are given by name or by number; ours list their members in the protocol's order, from 1."""
+    """Enums are given by name or by number; ours list their members in the protocol's order, from
+    1.
+    """
     number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
     names = list(enum)
     if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= len(names):
@@ -233,7 +250,7 @@ def _enum_name(value: Any, enum: type[StrEnum]) -> Any:
 
 
 def _explained(error: msgspec.ValidationError, fields: dict[str, Any]) -> InvalidParameterValue:
-    """The sentence of msgspec and path, in the protocol's words and with the value that was given."""
+    """The validator's sentence, in the protocol's words and with the value that was given."""
     reason, _, path = str(error).partition(" - at `$")
     path = path.rstrip("`").lstrip(".")
     absent = re.search(r"missing required field `(\w+)`", reason)
@@ -270,15 +287,13 @@ def _expectation(reason: str) -> str:
     return reason[:1].lower() + reason[1:]
 
 
-def _value_at(fields: Any, path: str) -> Any:
+def _value_at(given: Any, path: str) -> Any:
     for step in re.findall(r"\w+", path):
-        if isinstance(fields, list):
-            fields = fields[int(step)]  # pyright: ignore[reportUnknownVariableType]
-        elif isinstance(fields, dict):
-            fields = fields.get(step)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        else:
-            return fields
-    return fields
+        if isinstance(given, list):
+            given = cast("list[Any]", given)[int(step)]
+        elif isinstance(given, dict):
+            given = cast("dict[str, Any]", given).get(step)
+    return cast("Any", given)
 
 
 def _shown(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Error -> (status, envelope): the only table of statuses.
 
-Clients decide on `error_code`, and retry 408, 429 and 5xx for minutes. So a user's mistake that upstream
-answers with 500 keeps its code here and gets a 4xx.
+Clients decide on `error_code`, and retry 408, 429 and 5xx for minutes. So a user's mistake that
+upstream answers with 500 keeps its code here and gets a 4xx.
 """
 
 from typing import Final

@@ -15,12 +15,15 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A message inside a message.
 
     Unknown fields are forbidden so that the fast decoder stumbles over them, and over camelCase
-    spellings; the codec then takes its tolerant path, which ignores the first and renames the second.
+    spellings; the codec then takes its tolerant path, which ignores the first and renames the
+    second.
     """
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request. Every field is optional in JSON; `required` names those that must be given and not empty."""
+    """A request. Every field is optional in JSON; `required` names those that must be given and not
+    empty.
+    """
 
     required: ClassVar[tuple[str, ...]] = ()
 

@@ -89,7 +89,9 @@ class DeleteTag(RunReference, frozen=True):
 
 
 class MetricInput(Part, frozen=True, gc=False):
-    """One point as clients send it; what ties it to a model or a dataset is kept with logged models."""
+    """One point as clients send it; what ties it to a model or a dataset is kept with logged
+    models.
+    """
 
     key: str
     value: float

@@ -4,8 +4,8 @@ A step never imports today's schema: what it makes stays as it was on its day. O
 a step that locks a table for long goes into a release of its own, with a note for operators.
 """
 
-from alembic import op
 import sqlalchemy as sa
+from alembic import op
 
 revision = "0001"
 down_revision = None
@@ -113,9 +113,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "key_id"),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        "params_by_value", "params", ["experiment_id", "key_id", "value", "run_id"]
-    )
+    op.create_index("params_by_value", "params", ["experiment_id", "key_id", "value", "run_id"])
     op.create_table(
         "run_documents",
         sa.Column("run_id", sa.LargeBinary(length=16), nullable=False),
@@ -177,9 +175,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "key_id"),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        "tags_by_value", "tags", ["experiment_id", "key_id", "value", "run_id"]
-    )
+    op.create_index("tags_by_value", "tags", ["experiment_id", "key_id", "value", "run_id"])
     op.create_index(
         "runs_by_start",
         "runs",
