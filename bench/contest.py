@@ -1,5 +1,6 @@
 """Runs the scenarios in rounds, server after server in each, so that noise hits all alike."""
 
+import os
 import shutil
 from dataclasses import dataclass, field
 
@@ -11,7 +12,6 @@ from scenarios import Scenario, Stage, Task, WrongAnswer
 from seed import Seed, seeded
 from servers import ROOT, Kind, Server
 
-WORK = ROOT / ".bench" / "work"
 SLOW_ROUND_S = 10
 """A server whose first round takes longer, for one call or for hanging ones, is measured once."""
 
@@ -55,29 +55,35 @@ class Contest:
         self.plan = plan
         self.results = Results()
         self._watch = processes.MemoryWatch()
+        # Of its own, so that a second bench beside this one does no harm.
+        self._work = ROOT / ".bench" / f"work-{os.getpid()}"
 
     async def run(self) -> None:
-        for with_seed in (False, True):
-            scenarios = [each for each in self.plan.scenarios if each.seeded == with_seed]
-            if scenarios:
-                await self._act(scenarios, with_seed=with_seed)
-        self._watch.stop()
-        for name in self.plan.extras:
-            self.results.extras[name] = await footprint.EXTRAS[name](self.plan.kinds, WORK)
+        try:
+            for with_seed in (False, True):
+                scenarios = [each for each in self.plan.scenarios if each.seeded == with_seed]
+                if scenarios:
+                    await self._act(scenarios, with_seed=with_seed)
+            for name in self.plan.extras:
+                figures = await footprint.EXTRAS[name](self.plan.kinds, self._work)
+                self.results.extras[name] = figures
+        finally:
+            self._watch.stop()
+            shutil.rmtree(self._work, ignore_errors=True)
 
     async def _act(self, scenarios: list[Scenario], *, with_seed: bool) -> None:
         """Start every server, on empty or on seeded databases, and measure these scenarios."""
-        shutil.rmtree(WORK, ignore_errors=True)
+        shutil.rmtree(self._work, ignore_errors=True)
         kinds = [
             kind
             for kind in self.plan.kinds
             if any(kind.name not in each.without for each in scenarios)
         ]
-        seeds = {kind.name: await _folder(kind, with_seed=with_seed) for kind in kinds}
+        seeds = {kind.name: await self._folder(kind, with_seed=with_seed) for kind in kinds}
         running = list[Server]()
         try:
             for kind in kinds:
-                running.append(servers.start(kind, WORK / kind.name))
+                running.append(servers.start(kind, self._work / kind.name))
             servers.settle(running)
             idle = {server.pid: processes.pss_bytes(server.pid) for server in running}
             for scenario in scenarios:
@@ -121,6 +127,14 @@ class Contest:
         finally:
             client.close()
 
+    async def _folder(self, kind: Kind, *, with_seed: bool) -> Seed:
+        """Lay out the server's data folder, if it is not to begin empty."""
+        if not with_seed:
+            return Seed()
+        folder, seed = await seeded(kind)
+        shutil.copytree(folder, self._work / kind.name)
+        return seed
+
     def _extent(self, scenario: Scenario) -> Extent:
         return Extent(
             self.plan.duration_s, scenario.clients, scenario.calls_max, scenario.warm_calls
@@ -139,14 +153,6 @@ class Contest:
                 max(memory.peak_bytes, before.peak_bytes),
             )
         self.results.memory[server.name] = memory
-
-
-async def _folder(kind: Kind, *, with_seed: bool) -> Seed:
-    if not with_seed:
-        return Seed()
-    folder, seed = await seeded(kind)
-    shutil.copytree(folder, WORK / kind.name)
-    return seed
 
 
 async def _verify(task: Task, measurement: Measurement) -> None:

@@ -383,7 +383,7 @@ def _searches(runs: int) -> list[Scenario]:
             search(way, runs),
             targets(50, 50, 10),
             seeded=True,
-            quick=runs == 10_000,
+            quick=runs == 10_000 and way.name != "like",
         )
         for way in SEARCHES
     ]
@@ -416,7 +416,12 @@ SCENARIOS = (
     ),
     Scenario("log_metric", "log-metric, 8 clients", log_metric, targets(80, 25, 5), clients=8),
     Scenario(
-        "log_metric_c32", "log-metric, 32 clients", log_metric, targets(80, 25, 5), clients=32
+        "log_metric_c32",
+        "log-metric, 32 clients",
+        log_metric,
+        targets(80, 25, 5),
+        clients=32,
+        quick=False,
     ),
     Scenario("create_run", "create run, 8 clients", create_runs, targets(50, 15, 3), clients=8),
     Scenario(
@@ -457,6 +462,7 @@ SCENARIOS = (
         calls_max=3,
         warm_calls=0,
         seeded=True,
+        quick=False,
     ),
     Scenario(
         "history_1000000",
@@ -509,6 +515,7 @@ SCENARIOS = (
         unit="MiB/s",
         calls_max=100,
         without=NO_ARTIFACTS,
+        quick=False,
     ),
     Scenario(
         "download_1x100",
@@ -519,5 +526,6 @@ SCENARIOS = (
         unit="MiB/s",
         calls_max=100,
         without=NO_ARTIFACTS,
+        quick=False,
     ),
 )

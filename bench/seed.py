@@ -8,6 +8,7 @@ history, come from their own API.
 import asyncio
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import uuid
@@ -42,16 +43,22 @@ class Seed:
 async def seeded(kind: Kind) -> tuple[Path, Seed]:
     """The folder with the kind's seeded data, to be copied before use, and what is in it."""
     folder = SEEDS / f"{kind.seed}-{fingerprint(kind)}"
-    note = folder / "seed.json"
-    if not note.exists():
+    if not folder.exists():
         for outdated in SEEDS.glob(f"{kind.seed}-*"):
             shutil.rmtree(outdated)
         print(f"seeding {kind.seed} (once)", flush=True)
-        seed = await (
-            _through_api(kind, folder) if kind.name == "riverrun" else _by_sql(kind, folder)
-        )
-        note.write_text(json.dumps(asdict(seed)))
-    return folder, Seed(**json.loads(note.read_text()))
+        await _make(kind, folder)
+    return folder, Seed(**json.loads((folder / "seed.json").read_text()))
+
+
+async def _make(kind: Kind, folder: Path) -> None:
+    """A folder appears under its name when it is complete."""
+    making = SEEDS / f"making-{os.getpid()}"
+    shutil.rmtree(making, ignore_errors=True)
+    fill = _through_api if kind.name == "riverrun" else _by_sql
+    seed = await fill(kind, making)
+    (making / "seed.json").write_text(json.dumps(asdict(seed)))
+    making.rename(folder)
 
 
 async def create_runs(

@@ -197,7 +197,8 @@ def is_healthy(server: Server) -> bool:
 
 
 def last_lines(server: Server) -> str:
-    return (server.folder / "server.log").read_text(errors="replace")[-600:]
+    log = server.folder / "server.log"
+    return log.read_text(errors="replace")[-600:] if log.exists() else "no log"
 
 
 def _end_orphans(children: list[tuple[int, str]]) -> None:

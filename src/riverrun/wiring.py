@@ -14,6 +14,7 @@ from riverrun.asgi.middleware.compression import Compression
 from riverrun.asgi.middleware.forwarded import ForwardedHeaders
 from riverrun.asgi.middleware.hosts import HostCheck, HostRule, OriginRule
 from riverrun.asgi.middleware.request_id import RequestId
+from riverrun.auth.viewer import everybody
 from riverrun.obs.health import probes
 from riverrun.services.artifacts import Artifacts
 from riverrun.services.compaction import Compactor
@@ -53,6 +54,7 @@ class Server:
         await experiments.ensure_default()
         compactor.start()
         return Services(
+            authenticate=everybody,
             experiments=experiments,
             runs=runs,
             run_writer=RunWriter(engine, key_names=key_names, compactor=compactor, values=values),

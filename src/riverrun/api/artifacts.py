@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from riverrun.api.call import Answer, Call
 from riverrun.artifacts.contract import UploadedPart
-from riverrun.errors import InvalidParameterValue, RequestTooLarge
+from riverrun.errors import InvalidParameterValue
 from riverrun.services import limits
 from riverrun.services.artifacts import OpenFile
 from riverrun.wire.codec import missing
@@ -135,7 +135,7 @@ async def _limited(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     async for chunk in body:
         received += len(chunk)
         if received > limits.UPLOAD_ARTIFACT_BYTES_MAX:
-            raise RequestTooLarge(
+            raise InvalidParameterValue(
                 f"Artifact is too large: at most {limits.UPLOAD_ARTIFACT_BYTES_MAX} bytes are "
                 "accepted here; log it with a client instead."
             )
@@ -157,11 +157,13 @@ def _download(call: Call, file: OpenFile) -> Answer:
     if file.etag and call.headers.get(b"if-none-match") == file.etag.encode():
         return Answer(b"", _media_type(file.name), 304, headers)
     span = _span(call.headers, file)
-    if span is None:
+    if span is not None and span.start >= span.end:
         headers["content-range"] = f"bytes */{file.size_bytes}"
         return Answer(b"", _media_type(file.name), 416, headers)
     status = 200
-    if (span.start, span.end) != (0, file.size_bytes):
+    if span is None:
+        span = _Span(0, file.size_bytes)
+    else:
         status = 206
         headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{file.size_bytes}"
     headers["content-length"] = str(span.end - span.start)
@@ -169,26 +171,26 @@ def _download(call: Call, file: OpenFile) -> Answer:
 
 
 def _span(headers: Mapping[bytes, bytes], file: OpenFile) -> _Span | None:
-    """One range of bytes (RFC 9110, section 14), None if the file has none of them.
+    """One range of bytes (RFC 9110, section 14), empty if the file has none of them.
 
-    Several ranges, which a server may ignore, are answered with the whole file.
+    None, the whole file, when no range is asked for and where a server may ignore it: several
+    ranges, other units, a file that has changed.
     """
-    whole = _Span(0, file.size_bytes)
     given = headers.get(b"range", b"").decode("latin-1")
     match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", given.strip())
     if match is None or not (match[1] or match[2]):
-        return whole
+        return None
     condition = headers.get(b"if-range")
     if condition is not None and condition.decode("latin-1") != file.etag:
-        return whole
+        return None
     if not match[1]:
         suffix = int(match[2])
-        return _Span(max(0, file.size_bytes - suffix), file.size_bytes) if suffix else None
+        return _Span(max(0, file.size_bytes - suffix), file.size_bytes)
     start = int(match[1])
     end = min(int(match[2]) + 1 if match[2] else file.size_bytes, file.size_bytes)
     if match[2] and int(match[2]) < start:
-        return whole
-    return _Span(start, end) if start < end else None
+        return None
+    return _Span(start, end)
 
 
 def _file_headers(file: OpenFile) -> dict[str, str]:

@@ -1,7 +1,7 @@
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
-from riverrun.auth.viewer import Viewer
+from riverrun.auth.viewer import Authenticate, Viewer
 from riverrun.services.artifacts import Artifacts
 from riverrun.services.experiments import Experiments
 from riverrun.services.metrics import MetricReader
@@ -11,6 +11,7 @@ from riverrun.services.runs import Runs
 
 @dataclass(frozen=True, slots=True)
 class Services:
+    authenticate: Authenticate
     experiments: Experiments
     runs: Runs
     run_writer: RunWriter

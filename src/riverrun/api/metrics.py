@@ -23,6 +23,8 @@ async def get_metric_history(call: Call, message: m.GetMetricHistory) -> bytes |
 
 def _closed(part: Part) -> bytes:
     text, token = part
+    if not text:
+        return b"{}"
     following = b"" if token is None else b',"next_page_token":%b' % encode(token)
     return b'{"metrics":[%b]%b}' % (text, following)
 
@@ -40,7 +42,7 @@ async def get_metric_history_bulk(call: Call, message: m.GetMetricHistoryBulk) -
     parts = await call.services.metrics.bulk(
         message.run_id or (), message.metric_key or "", message.max_results, viewer=call.viewer
     )
-    return b'{"metrics":[%b]}' % b",".join(filter(None, parts))
+    return _listed(parts)
 
 
 async def get_metric_history_bulk_interval(
@@ -50,4 +52,8 @@ async def get_metric_history_bulk_interval(
         message.metric_key or "", message.start_step, message.end_step, message.max_results
     )
     parts = await call.services.metrics.interval(message.run_ids or (), request, viewer=call.viewer)
+    return _listed(parts) if any(parts) else b"{}"
+
+
+def _listed(parts: list[bytes]) -> bytes:
     return b'{"metrics":[%b]}' % b",".join(filter(None, parts))

@@ -50,6 +50,8 @@ async def search_runs(call: Call, message: m.SearchRuns) -> bytes | Answer:
         page_token=message.page_token,
     )
     page = await call.services.runs.search(query, viewer=call.viewer)
+    if page.documents == []:
+        return b"{}"
     if isinstance(page.documents, list):
         return b'{"runs":[%b]%b}' % (b",".join(page.documents), _token(page))
     return Answer(_streamed(page, page.documents))
@@ -60,7 +62,7 @@ async def _streamed(page: RunPage, parts: AsyncIterator[list[bytes]]) -> AsyncIt
     async for documents in parts:
         yield opening + b",".join(documents)
         opening = b","
-    yield (opening if opening != b"," else b"") + b"]%b}" % _token(page)
+    yield b"{}" if opening != b"," else b"]%b}" % _token(page)
 
 
 def _token(page: RunPage) -> bytes:

@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from riverrun.api.call import Answer, Call, Services
 from riverrun.api.routes import Route, Source
 from riverrun.asgi.routes import RouteTable
-from riverrun.auth.viewer import DEFAULT_WORKSPACE, everybody
+from riverrun.auth.levels import Level
+from riverrun.auth.viewer import DEFAULT_WORKSPACE
 from riverrun.errors import (
     FeatureDisabled,
     InternalError,
@@ -108,7 +109,9 @@ class Application:
         if services is None:
             raise TemporarilyUnavailable("The server is starting; try again in a second.")
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        _refuse_workspace(headers)
+        if route.action.level is not Level.PUBLIC:
+            _refuse_workspace(headers)
+        viewer = await services.authenticate(headers)
         reader = self._readers[route.message]
         if route.source is Source.JSON:
             _require_json(scope["method"], headers)
@@ -118,12 +121,12 @@ class Application:
         else:
             message = reader.body(await self._body(headers, receive))
         path = _decoded_once(scope["raw_path"], rest) if rest else rest
-        call = Call(services, everybody(), path, headers, _chunks(receive))
+        call = Call(services, viewer, path, headers, _chunks(receive))
         return await route.endpoint(call, message)
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         length = headers.get(b"content-length", b"")
-        if length.isdigit() and len(length) < 19 and int(length) > self._request_bytes_max:
+        if length.isdigit() and (len(length) > 18 or int(length) > self._request_bytes_max):
             raise self._too_large()
         message = await receive()
         body: bytes = message.get("body", b"")
@@ -166,8 +169,8 @@ def _without_body(send: Send) -> Send:
 
 
 def _refuse_workspace(headers: Mapping[bytes, bytes]) -> None:
-    workspace = headers.get(b"x-mlflow-workspace")
-    if workspace is not None and workspace.decode("latin-1") != DEFAULT_WORKSPACE:
+    workspace = headers.get(b"x-mlflow-workspace", b"")
+    if workspace and workspace != DEFAULT_WORKSPACE.encode():
         raise FeatureDisabled(
             "Workspace APIs are not available: workspaces are not enabled on this server"
         )

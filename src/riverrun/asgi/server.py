@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from riverrun.obs.logs import Log
 from riverrun.settings_values import SettingsError
@@ -103,6 +103,7 @@ def url_of(opened: socket.socket, *, tls: bool) -> str:
 def serve(app: ASGIApp, sockets: Sequence[socket.socket], serving: Serving) -> NoReturn:
     """Serves until SIGTERM or SIGINT, then ends the process.
 
+    Raises SettingsError with the application's sentence when it refuses to start.
     After the signal new connections are refused, requests in flight finish (for at most
     `graceful_shutdown_s` seconds), then the application shuts down. A second SIGINT ends at once.
     """
@@ -114,12 +115,17 @@ def serve(app: ASGIApp, sockets: Sequence[socket.socket], serving: Serving) -> N
             for each in sockets or ():
                 log.info("listening", url=url_of(each, tls=serving.tls is not None))
 
-    server = Announcing(configuration(app, serving))
+    failures: list[str] = []
+    server = Announcing(configuration(noting_failures(app, failures), serving))
     # uvicorn raises the signal again when all is done; these turn that into a clean exit.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
         server.run(list(sockets))
+    except SystemExit:
+        if failures:
+            raise SettingsError(failures[0]) from None
+        raise
     finally:
         if server.force_exit:
             # The application did not shut down, and its threads must not keep the process alive.
@@ -128,6 +134,20 @@ def serve(app: ASGIApp, sockets: Sequence[socket.socket], serving: Serving) -> N
             sys.stderr.flush()
             os._exit(FORCED_STOP)
     sys.exit(0)
+
+
+def noting_failures(app: ASGIApp, failures: list[str]) -> ASGIApp:
+    """Keeps the sentence with which the application refuses to start."""
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def note(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failures.append(message.pop("message", ""))
+            await send(message)
+
+        await app(scope, receive, note if scope["type"] == "lifespan" else send)
+
+    return noting
 
 
 def stop(number: int, frame: FrameType | None) -> NoReturn:

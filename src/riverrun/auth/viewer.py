@@ -1,3 +1,4 @@
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from riverrun.auth.levels import Level
@@ -18,14 +19,20 @@ class Viewer:
     workspace: str
     all_powerful: bool
 
-    def require(self, level: Level, experiment_id: int) -> None:
-        """Raises PermissionDenied unless the viewer has `level` on the experiment."""
+    def require(self, level: Level, experiment_id: int | None) -> None:
+        """Raises PermissionDenied unless the viewer has `level` on the experiment; None stands for
+        the server as a whole.
+        """
         if not self.all_powerful:
-            raise PermissionDenied(
-                f"Permission denied: {level.name} on experiment {experiment_id}."
-            )
+            what = "the server" if experiment_id is None else f"experiment {experiment_id}"
+            raise PermissionDenied(f"Permission denied: {level.name} on {what}.")
 
 
-def everybody() -> Viewer:
+Authenticate = Callable[[Mapping[bytes, bytes]], Awaitable[Viewer]]
+"""Who sends a request with these headers."""
+
+
+async def everybody(headers: Mapping[bytes, bytes]) -> Viewer:
     """The one viewer of a server without access control."""
+    del headers
     return Viewer(name="", workspace=DEFAULT_WORKSPACE, all_powerful=True)

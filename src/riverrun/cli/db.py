@@ -2,7 +2,7 @@
 
 import click
 
-from riverrun.settings_values import SettingsError, store_value
+from riverrun.settings_values import SettingsError, sqlite_path
 
 
 def command() -> click.Command:
@@ -14,10 +14,10 @@ def command() -> click.Command:
 def upgrade(uri: str) -> None:
     """Bring the database at URI to this release's schema, creating it when it is missing."""
     try:
-        store_value(uri)
+        path = sqlite_path(uri)
     except ValueError as error:
         raise SettingsError(f"Cannot upgrade this database: {error}.") from None
-    from riverrun.store import migrate  # noqa: PLC0415 - SQLAlchemy and Alembic; only for this.
+    from riverrun.store import sqlite  # noqa: PLC0415 - only for this.
 
-    migrate.upgrade(uri)
+    sqlite.upgrade(path)
     click.echo("The database has this release's schema.")

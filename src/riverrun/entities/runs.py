@@ -53,8 +53,10 @@ class RunOutputs(msgspec.Struct, frozen=True, omit_defaults=True):
     model_outputs: list[ModelOutput] = []
 
 
-class Run(msgspec.Struct, frozen=True):
+class Run(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to a creation has no `outputs`, as upstream's."""
+
     info: RunInfo
     data: RunData
     inputs: RunInputs
-    outputs: RunOutputs
+    outputs: RunOutputs | None = None

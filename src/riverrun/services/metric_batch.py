@@ -1,10 +1,10 @@
 """Metric points of one write, as columns, checked and normalised."""
 
 import sys
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
+from operator import itemgetter
 from typing import Protocol
 
 from riverrun.errors import InvalidParameterValue
@@ -48,33 +48,37 @@ class MetricBatch:
 
     def latest(self, ids: Mapping[str, int]) -> list[LatestRow]:
         """The newest value of each key with its extremes, by key id."""
-        values = (
-            [0.0 if isnan(value) else value for value in self.values]
-            if self.has_nan
-            else self.values
-        )
-        nans = [isnan(value) for value in self.values] if self.has_nan else [False] * len(values)
-        # Sorted, the last of each key is the greatest (step, timestamp, value): upstream's rule.
-        ranked = sorted(zip(self.steps, self.timestamps, values, self.keys, nans, strict=True))
-        newest = {row[3]: row for row in ranked}
-        numbers: defaultdict[str, list[float]] = defaultdict(list)
-        for key, value in zip(self.keys, self.values, strict=True):
-            numbers[key].append(value)
-        if self.has_nan:
-            for key, given in numbers.items():
-                numbers[key] = [value for value in given if not isnan(value)]
-        return sorted(
-            (
-                ids[key],
-                value,
-                int(is_nan),
-                timestamp,
-                step,
-                min(numbers[key], default=None),
-                max(numbers[key], default=None),
-            )
-            for key, (step, timestamp, value, _, is_nan) in newest.items()
-        )
+        groups: dict[str, list[_Place]] = {}
+        places = zip(self.steps, self.timestamps, self.values, strict=True)
+        for key, place in zip(self.keys, places, strict=True):
+            if key in groups:
+                groups[key].append(place)
+            else:
+                groups[key] = [place]
+        summary = _latest_with_nan if self.has_nan else _latest
+        return sorted(summary(ids[key], group) for key, group in groups.items())
+
+
+_Place = tuple[int, int, float]
+"""Step, timestamp, value: the greatest is the newest, which is upstream's rule."""
+
+
+def _latest(key_id: int, group: list[_Place]) -> LatestRow:
+    if len(group) == 1:
+        step, timestamp, value = group[0]
+        return key_id, value, 0, timestamp, step, value, value
+    step, timestamp, value = max(group)
+    values = [place[2] for place in group]
+    return key_id, value, 0, timestamp, step, min(values), max(values)
+
+
+def _latest_with_nan(key_id: int, group: list[_Place]) -> LatestRow:
+    """A NaN counts as 0, but not towards the extremes; of equals the first is the newest."""
+    ranked = [(step, at, 0.0 if isnan(value) else value, isnan(value)) for step, at, value in group]
+    step, timestamp, value, is_nan = max(ranked, key=itemgetter(0, 1, 2))
+    values = [place[2] for place in group if not isnan(place[2])]
+    smallest, largest = min(values, default=None), max(values, default=None)
+    return key_id, value, int(is_nan), timestamp, step, smallest, largest
 
 
 def metric_batch(points: Sequence[Point]) -> MetricBatch:

@@ -149,7 +149,7 @@ class MetricReader:
     async def interval(
         self, run_ids: Sequence[str], request: IntervalRequest, *, viewer: Viewer
     ) -> list[bytes]:
-        """By run id; each run's sample by (step, timestamp, value, is_nan)."""
+        """In the order of the runs given; each run's sample by (step, timestamp, value, is_nan)."""
         _check_runs(run_ids)
         count = limits.HISTORY_INTERVAL_POINTS_MAX
         if request.max_results is not None:
@@ -161,7 +161,7 @@ class MetricReader:
             )
         steps = _steps(request)
         parts: list[bytes] = []
-        for run_id in sorted(set(run_ids)):
+        for run_id in dict.fromkeys(run_ids):
             series = await self._series(run_id, request.key, viewer)
             if series is None:
                 continue
@@ -203,6 +203,8 @@ def _read_token(token: str | None, query: str) -> tuple[Place | None, int]:
     if cursor.places is None:
         return None, cursor.offset
     (_, timestamp), (_, step), (rank, value) = cursor.places
+    if timestamp is None or step is None or (value is None and rank != NAN):
+        raise InvalidParameterValue("Invalid page_token: this is no token that a history gave.")
     return (timestamp, step, 0.0 if rank == NAN else value, rank == NAN), 0
 
 

@@ -14,7 +14,7 @@ CONTEXT_TAG = "mlflow.data.context"
 _KEY = re.compile(r"[\w/.\- :]*")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _RUN_ID_SHAPE = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
-_EXPERIMENT_ID = re.compile(r"[0-9]{1,18}")
+_EXPERIMENT_ID = re.compile(r"-?[0-9]{1,18}")
 
 
 def check_key(key: str | None, *, what: str, name: str = "name") -> str:
@@ -22,10 +22,7 @@ def check_key(key: str | None, *, what: str, name: str = "name") -> str:
     itself.
     """
     if not key:
-        raise InvalidParameterValue(
-            f"Missing value for required parameter '{name}'. "
-            "See the API docs for more information about request parameters."
-        )
+        raise _missing(name)
     shown = f'"{key[: limits.KEY_LENGTH_MAX]}"'
     if not _KEY.fullmatch(key):
         raise InvalidParameterValue(
@@ -41,6 +38,20 @@ def check_key(key: str | None, *, what: str, name: str = "name") -> str:
             f"This name would resolve to '{resolved[: limits.KEY_LENGTH_MAX]}'"
         )
     return check_length(key, limits.KEY_LENGTH_MAX, f"{what} key")
+
+
+def check_new_tag_key(key: str | None) -> str:
+    """A tag's key that comes with a new run: clients send what later calls would refuse."""
+    if not key:
+        raise _missing("key")
+    return check_length(key, limits.KEY_LENGTH_MAX, "Tag key")
+
+
+def _missing(name: str) -> InvalidParameterValue:
+    return InvalidParameterValue(
+        f"Missing value for required parameter '{name}'. "
+        "See the API docs for more information about request parameters."
+    )
 
 
 def check_length(value: str, length_max: int, what: str) -> str:

@@ -5,7 +5,7 @@ from riverrun.artifacts.resolve import join_uri
 from riverrun.auth.levels import Level
 from riverrun.auth.viewer import Viewer
 from riverrun.clock import new_run_id, now_ms
-from riverrun.entities.runs import Run, RunData, RunInfo, RunInputs, RunOutputs, RunTag
+from riverrun.entities.runs import Run, RunData, RunInfo, RunInputs, RunTag
 from riverrun.errors import InvalidParameterValue, ResourceDoesNotExist
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import RUNS
@@ -39,7 +39,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class RunChange:
-    """What an update changes; None leaves as it is, an empty name too."""
+    """What an update changes; None leaves as it is, an empty name and an end time of 0 too."""
 
     status: str | None
     end_time: int | None
@@ -85,7 +85,7 @@ class Runs:
                 f"A run can be created with at most {limits.TAGS_PER_CREATE_MAX} tags. "
                 f"Got {len(new.tags)}."
             )
-        tags = self._values.tags(new.tags)
+        tags = self._values.tags_of_new_run(new.tags)
         name = _name_of(new.name, tags)
         tags[names.RUN_NAME_TAG] = name
         ids = await self._key_names.create(tags)
@@ -135,7 +135,6 @@ class Runs:
             ),
             data=RunData(tags=[RunTag(key, value) for key, value in tags.items()]),
             inputs=RunInputs(),
-            outputs=RunOutputs(),
         )
 
     async def get(self, run_id: str, *, viewer: Viewer) -> bytes:
@@ -161,7 +160,7 @@ class Runs:
             state = await require_active(tx, key, viewer)
             if change.status is not None:
                 await store.set_status(tx, key, change.status)
-            if change.end_time is not None:
+            if change.end_time:
                 await store.set_end_time(tx, key, change.end_time)
             if change.name:
                 await store.set_name(tx, key, change.name)

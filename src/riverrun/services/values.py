@@ -17,13 +17,21 @@ class ValueRules:
     truncate: bool
 
     def tags(self, pairs: Pairs) -> dict[str, str]:
-        """The last value of each key."""
-        return {
-            names.check_key(key, what="Tag", name="key"): self._fit(
-                value or "", limits.TAG_VALUE_LENGTH_MAX, f"Value of tag '{key}'"
-            )
+        """The last value of each key; an empty mlflow.runName is left out: it names no run."""
+        tags = {
+            names.check_key(key, what="Tag", name="key"): self._tag(key, value)
             for key, value in pairs
         }
+        if not tags.get(names.RUN_NAME_TAG, "named"):
+            del tags[names.RUN_NAME_TAG]
+        return tags
+
+    def tags_of_new_run(self, pairs: Pairs) -> dict[str, str]:
+        """The last value of each key, which may hold any characters as it does upstream."""
+        return {names.check_new_tag_key(key): self._tag(key, value) for key, value in pairs}
+
+    def _tag(self, key: str | None, value: str | None) -> str:
+        return self._fit(value or "", limits.TAG_VALUE_LENGTH_MAX, f"Value of tag '{key}'")
 
     def params(self, pairs: Pairs) -> dict[str, str]:
         """Each key once, even if its values are equal."""

@@ -133,7 +133,7 @@ _TAGS = (
 _DATASETS = (
     "SELECT i.run_id, d.name, d.digest, d.source_type, d.source, d.dataset_schema, "
     "d.dataset_profile, i.tags FROM run_inputs i JOIN datasets d ON d.dataset_id = i.dataset_id "
-    "WHERE i.run_id IN ({marks}) ORDER BY i.run_id, d.name, d.digest"
+    "WHERE i.run_id IN ({marks}) ORDER BY i.run_id, i.dataset_id"
 )
 _MODELS = (
     "SELECT run_id, direction, model_id, step FROM run_models WHERE run_id IN ({marks}) "

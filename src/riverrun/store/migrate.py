@@ -57,22 +57,26 @@ def standing(connection: sqlite3.Connection) -> Standing:
 
 
 def ensure(path: Path) -> None:
-    """Brings a SQLite file to today's schema, creating it if need be. Raises as `standing`."""
+    """Brings a SQLite file to today's schema, creating it if need be.
+
+    Raises as `standing`, and sqlite3.Error.
+    """
     connection = sqlite3.connect(path)
     try:
         if standing(connection) is Standing.CURRENT:
             return
     finally:
         connection.close()
-    upgrade(f"sqlite:///{path}")
+    _upgrade(path)
 
 
-def upgrade(uri: str) -> None:
+def _upgrade(path: Path) -> None:
     """Runs the steps that are missing, all in one transaction."""
     # Half a second of imports that a start with a current schema does without.
     from alembic.config import Config  # noqa: PLC0415
     from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
@@ -82,16 +86,19 @@ def upgrade(uri: str) -> None:
         script,
         fn=lambda revision, _: script._upgrade_revs("head", revision),  # noqa: SLF001 # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType, reportUnknownArgumentType]
     )
-    with _engine(uri).begin() as connection:
-        environment.configure(connection=connection, version_table=VERSION_TABLE)
-        environment.run_migrations()
+    try:
+        with _engine(path).begin() as connection:
+            environment.configure(connection=connection, version_table=VERSION_TABLE)
+            environment.run_migrations()
+    except DBAPIError as error:
+        raise error.orig or error from error
     log.info("schema upgraded", version=HEAD)
 
 
-def _engine(uri: str) -> "Engine":
-    from sqlalchemy import create_engine, event  # noqa: PLC0415 - See `upgrade`.
+def _engine(path: Path) -> "Engine":
+    from sqlalchemy import URL, NullPool, create_engine, event  # noqa: PLC0415 - See `_upgrade`.
 
-    engine = create_engine(uri)
+    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
 
     # Python's driver begins transactions by itself, and too late for DDL: begin them here.
     @event.listens_for(engine, "connect")

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, LiteralString
 
+import msgspec
+
 from riverrun.search.fields import RUN_ATTRIBUTES, Entity, Field
 from riverrun.search.nodes import And, Between, Compare, In, IsNaN, IsNull, Node, Not, OrderBy, Test
 from riverrun.store.dialects import Dialect, Sql
@@ -32,7 +34,7 @@ from riverrun.store.paging import (
     write_token,
 )
 from riverrun.store.run_candidates import CandidateLists
-from riverrun.store.run_walks import Effort, FoundRun, Row, Scope, Tx, Walk, Walks
+from riverrun.store.run_walks import Effort, Row, Scope, Tx, Walk, Walks, behind, places
 
 WINDOW_GROWTH = 8
 
@@ -52,6 +54,12 @@ class RunQuery:
     max_results: int
     keys: Mapping[str, int]
     page_token: str = ""
+
+
+class FoundRun(msgspec.Struct, frozen=True, gc=False):
+    run_id: bytes
+    experiment_id: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +98,9 @@ async def search(
     walks = Walks(tx, scope, RunFilters(dialect, query.keys), effort)
     part = _Part(_conjuncts(query.filter), terms, cursor.places, query.max_results + 1)
     rows = await _skip_and_search(walks, part, cursor)
-    runs = tuple(row.run for row in rows[: query.max_results])
+    runs = tuple(FoundRun(*row[:3]) for row in rows[: query.max_results])
     more = len(rows) > query.max_results
-    token = write_token(identity, rows[query.max_results - 1].places) if more else None
+    token = write_token(identity, places(rows[query.max_results - 1])) if more else None
     return RunPage(runs, token)
 
 
@@ -104,7 +112,7 @@ async def _skip_and_search(walks: Walks, part: _Part, cursor: Cursor) -> list[Ro
         if len(skipped) < limit:
             return []
         left -= limit
-        part = replace(part, after=skipped[-1].places)
+        part = replace(part, after=places(skipped[-1]))
     return await _Search(walks, part.filter).page(part)
 
 
@@ -175,6 +183,8 @@ class _Search:
                 ((count,),) = await self.walks.fetch(candidates.count(limit + 1))
                 if count > limit:
                     continue
+                if count == 0:
+                    return []
             rows = await self.walks.fetch(candidates.first(limit + 1))
             if len(rows) <= limit:
                 return sorted({row[0] for row in rows})
@@ -280,7 +290,7 @@ class _Search:
         group = _Part((*part.filter, test), part.terms[1:], rest_after, part.limit)
         few = await self._few([test], self.effort.few) if self._thrifty() else None
         rows = await (self._ordered(group) if few is None else self._sorted(group, few))
-        return [Row(row.run, (place, *row.places)) for row in rows]
+        return [behind(place, row) for row in rows]
 
     async def _values(self, part: _Part, place: Place | None) -> list[Row]:
         """Runs with real values beyond the place.

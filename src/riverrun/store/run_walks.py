@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, LiteralString, Protocol
+from typing import Any, LiteralString, Protocol, TypeAlias
 
 from riverrun.search.fields import Entity
 from riverrun.search.nodes import OrderBy
@@ -65,19 +65,19 @@ class Scope:
     view: View
 
 
-@dataclass(frozen=True, slots=True)
-class FoundRun:
-    run_id: bytes
-    experiment_id: int
-    version: int
+Row: TypeAlias = tuple[Any, ...]
+"""A run's id, experiment and version; then its rank and value in each term of the order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A run, and where it stands in each term of the order."""
+def places(row: Row) -> tuple[Place, ...]:
+    """Where a run stands in each term of the order."""
+    pairs = zip(row[3::2], row[4::2], strict=True)
+    return tuple((rank, value if rank == REAL else None) for rank, value in pairs)
 
-    run: FoundRun
-    places: tuple[Place, ...]
+
+def behind(place: Place, row: Row) -> Row:
+    """The row of an order that has one more term in front."""
+    return (*row[:3], *place, *row[3:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Walks:
         self.in_view = in_view("r.lifecycle_stage", scope.view)
         self.statements = 0
 
-    async def fetch(self, sql: Sql) -> list[tuple[Any, ...]]:
+    async def fetch(self, sql: Sql) -> list[Row]:
         self.statements += 1
         return await self.tx.fetch(sql.text, sql.binds)
 
@@ -145,8 +145,7 @@ class Walks:
             f"SELECT w.run_id, w.experiment_id, w.version, {columns} FROM ({branches.text}) AS p "
             f"CROSS JOIN runs AS w WHERE w.run_id = p.run_id ORDER BY {order_by(shown)} LIMIT ?"
         )
-        found = await self.fetch(Sql(text, (*branches.binds, limit)))
-        return [Row(FoundRun(*row[:3]), _places(row[3:])) for row in found]
+        return await self.fetch(Sql(text, (*branches.binds, limit)))
 
     def _branches(self, walk: Walk, limit: int) -> Sql:
         count = len(self.experiments)
@@ -177,11 +176,6 @@ def _branch(walk: Walk, experiments: Sql, limit: int) -> Sql:
 
 def _prefixed(names: Sequence[LiteralString]) -> list[LiteralString]:
     return [f"p.{name}" for name in names]
-
-
-def _places(columns: Sequence[Any]) -> tuple[Place, ...]:
-    pairs = zip(columns[::2], columns[1::2], strict=True)
-    return tuple((rank, value if rank == REAL else None) for rank, value in pairs)
 
 
 def _attribute_term(order: OrderBy) -> Term:

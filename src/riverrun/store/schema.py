@@ -3,7 +3,7 @@ request.
 
 Rules that every table keeps (ARCHITECTURE.md, "Tables"):
 
-- a hot table has the run first in its primary key and in every unique constraint, and no surrogate
+- a hot table has the run, or the logged model, first in its primary key and in every unique constraint, and no surrogate
   id;
 - whatever must be unique without the run lives in a small table, which the run path only reads;
 - times are milliseconds since the epoch, given as parameters, never `now()`;
@@ -211,4 +211,73 @@ run_documents = _table(
     _run_id(),
     Column("version", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),
+)
+
+
+def _model_id() -> Column[bytes]:
+    """The 16 bytes of the public id, which begins with `m-`."""
+    return Column("model_id", LargeBinary(16), primary_key=True, nullable=False)
+
+
+logged_models = _table(
+    "logged_models",
+    HOT,
+    _model_id(),
+    Column("experiment_id", BigInteger, nullable=False),
+    Column("name", String(500), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("model_type", String(500), nullable=False),
+    Column("source_run_id", String(32), nullable=False),
+    Column("artifact_uri", Text, nullable=False),
+    Column("lifecycle_stage", String(16), nullable=False),
+    Column("creation_timestamp", BigInteger, nullable=False),
+    Column("last_updated_timestamp", BigInteger, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("updated_by", String(255), nullable=False),
+    Index("logged_models_by_creation", "experiment_id", "creation_timestamp", "model_id"),
+    Index(
+        "logged_models_by_name", "experiment_id", "name", "creation_timestamp", "model_id"
+    ),
+    Index(
+        "logged_models_by_source",
+        "experiment_id",
+        "source_run_id",
+        "creation_timestamp",
+        "model_id",
+    ),
+)
+
+logged_model_params = _table(
+    "logged_model_params",
+    HOT,
+    _model_id(),
+    Column("key_id", Integer, primary_key=True),
+    Column("experiment_id", BigInteger, nullable=False),
+    Column("value", Text, nullable=False),
+)
+
+logged_model_tags = _table(
+    "logged_model_tags",
+    HOT,
+    _model_id(),
+    Column("key_id", Integer, primary_key=True),
+    Column("experiment_id", BigInteger, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("updated_by", String(255), nullable=False),
+)
+
+logged_model_metrics = _table(
+    "logged_model_metrics",
+    HOT,
+    _model_id(),
+    Column("key_id", Integer, primary_key=True),
+    Column("timestamp", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("run_id", LargeBinary(16), primary_key=True),
+    # Empty where the point was measured on no dataset.
+    Column("dataset_name", String(500), primary_key=True),
+    Column("dataset_digest", String(36), primary_key=True),
+    Column("experiment_id", BigInteger, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("is_nan", SmallInteger, nullable=False),
 )

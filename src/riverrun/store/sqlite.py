@@ -150,8 +150,17 @@ class SqliteEngine:
         Raises InvalidState when another server has it or it is not ours, TemporarilyUnavailable
         when its disk does not let us.
         """
-        lock = await asyncio.to_thread(_prepared, path)
-        return cls(path, lock)
+        path = path.resolve()  # A link to the file must not lead around its lock.
+        lock = await asyncio.to_thread(_locked, path)
+        try:
+            await asyncio.to_thread(upgrade, path)
+            return cls(path, lock)
+        except sqlite3.Error as error:
+            os.close(lock)
+            raise _translated(error) from error
+        except TrackingError:
+            os.close(lock)
+            raise
 
     def __init__(self, path: Path, lock: int) -> None:
         self.dialect: Dialect = SqliteDialect()
@@ -164,11 +173,13 @@ class SqliteEngine:
         self._sequence = Ticks(_last_seq(self._writer))
         self._glance_connection = connect(path, role="reader", dialect=self.dialect)
         self._glances = SqliteTx(self._glance_connection, self._sequence)
+        readers = [connect(path, role="reader", dialect=self.dialect) for _ in range(READERS)]
+        self._is_broken = self._is_closed = False
         self._threads = [
             threading.Thread(target=self._write_loop, name="sqlite-writer", daemon=True),
             *(
-                threading.Thread(target=self._read_loop, name=f"sqlite-reader-{n}", daemon=True)
-                for n in range(READERS)
+                threading.Thread(target=self._read_loop, args=(reader,), daemon=True)
+                for reader in readers
             ),
         ]
         for thread in self._threads:
@@ -187,6 +198,8 @@ class SqliteEngine:
         return await self._queued(self._writes, work)
 
     async def _queued(self, queue: "SimpleQueue[_Job | None]", work: Work[T]) -> T:
+        if self._is_closed:
+            raise TemporarilyUnavailable("The server is stopping; try again in a second.")
         if queue.qsize() >= QUEUE_MAX:
             raise TemporarilyUnavailable("The database has too much to do; try again in a second.")
         job = _Job(work, self._loop)
@@ -195,6 +208,7 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """Lets the accepted work finish, then closes every connection."""
+        self._is_closed = True
         self._writes.put(None)
         for _ in range(READERS):
             self._reads.put(None)
@@ -213,8 +227,7 @@ class SqliteEngine:
 
     # Threads -------------------------------------------------------------------------------------
 
-    def _read_loop(self) -> None:
-        connection = connect(self._path, role="reader", dialect=self.dialect)
+    def _read_loop(self, connection: sqlite3.Connection) -> None:
         tx = SqliteTx(connection, self._sequence)
         while (job := self._reads.get()) is not None:
             try:
@@ -261,7 +274,7 @@ class SqliteEngine:
 
     def _attempt(self, group: list[_Job]) -> bool:
         """False when a unit of work of several failed half-way and everything was rolled back."""
-        connection = self._writer
+        connection = self._sound_writer()
         tx = SqliteTx(connection, self._sequence)
         connection.execute("BEGIN IMMEDIATE")
         for job in group:
@@ -279,8 +292,8 @@ class SqliteEngine:
         return True
 
     def _give_up(self, group: list[_Job], error: sqlite3.Error) -> None:
-        """The database itself failed: nothing of the group was written, and the connection is made
-        anew.
+        """The database itself failed: nothing of the group was written, and the next group gets a
+        new connection.
         """
         _log.error(
             "write failed",
@@ -295,13 +308,18 @@ class SqliteEngine:
                 self._writer.execute("ROLLBACK")
         except sqlite3.Error as again:
             _log.error("rollback failed", reason=str(again))
-        try:
+        self._is_broken = True
+
+    def _sound_writer(self) -> sqlite3.Connection:
+        """The writer's connection, made anew after a failure: one opened on a read-only file stays
+        read-only.
+        """
+        if self._is_broken:
             fresh = connect(self._path, role="writer", dialect=self.dialect)
-        except sqlite3.Error as again:
-            _log.error("reconnect failed", reason=str(again))
-            return
-        self._writer.close()
-        self._writer = fresh
+            self._writer.close()
+            self._writer = fresh
+            self._is_broken = False
+        return self._writer
 
     def _post(self, jobs: list[_Job]) -> None:
         try:
@@ -310,25 +328,39 @@ class SqliteEngine:
             _log.warning("answer dropped: the event loop is closed", works=len(jobs))
 
 
-def _prepared(path: Path) -> int:
+def upgrade(path: Path) -> None:
+    """Brings the file to today's schema, creating it if need be.
+
+    Raises InvalidState for a file that is not ours or a newer release's, and TemporarilyUnavailable
+    when its disk does not let us.
+    """
+    try:
+        migrate.ensure(path)
+    except sqlite3.Error as error:
+        raise _translated(error) from error
+
+
+def _locked(path: Path) -> int:
     """The descriptor that holds the lock; it goes with the process, also when that is killed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InvalidState(
-            f"Another server has the database {path} open. One SQLite file serves one server; "
-            "stop the other one, or give each a --backend-store-uri of its own."
-        ) from None
     except OSError as error:
         raise TemporarilyUnavailable(
             f"The database {path} cannot be opened: {error.strerror}."
         ) from None
     try:
-        migrate.ensure(path)
-    except sqlite3.Error as error:
-        raise _translated(error) from error
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if not isinstance(error, BlockingIOError):
+            raise TemporarilyUnavailable(
+                f"The database {path} cannot be locked: {error.strerror}."
+            ) from None
+        raise InvalidState(
+            f"Another server has the database {path} open. One SQLite file serves one server; "
+            "stop the other one, or give each a --backend-store-uri of its own."
+        ) from None
     return lock
 
 

@@ -54,7 +54,7 @@ class Reader(Generic[MessageT]):
             return self._checked(self._tolerant(_parse(raw)))
 
     def query(self, raw: bytes) -> MessageT:
-        """Repeated fields are repeated parameters; names are snake_case only."""
+        """Lists are repeated parameters, else the first one counts; names are snake_case only."""
         return self._checked(self._tolerant(_query_fields(raw, self._message)))
 
     def _tolerant(self, given: dict[str, Any]) -> MessageT:
@@ -137,7 +137,7 @@ def _query_fields(raw: bytes, message: type[Message]) -> dict[str, Any]:
         if name in lists:
             fields.setdefault(name, []).append(value)
         else:
-            fields[name] = value
+            fields.setdefault(name, value)
     return fields
 
 
@@ -293,7 +293,7 @@ def _value_at(given: Any, path: str) -> Any:
             given = cast("list[Any]", given)[int(step)]
         elif isinstance(given, dict):
             given = cast("dict[str, Any]", given).get(step)
-    return cast("Any", given)
+    return given
 
 
 def _shown(value: Any) -> str:

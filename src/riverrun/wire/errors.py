@@ -49,6 +49,14 @@ def status_of(error: TrackingError) -> int:
     return 413 if isinstance(error, RequestTooLarge) else _STATUSES[error.code]
 
 
+def codes_by_status() -> dict[int, list[str]]:
+    """Every status that an error has, with the codes that share it."""
+    found = {413: [RequestTooLarge.code]}
+    for code, status in _STATUSES.items():
+        found.setdefault(status, []).append(code)
+    return dict(sorted(found.items()))
+
+
 def envelope_of(error: TrackingError) -> ErrorEnvelope:
     sqlstate, error_class = _CLASSES.get(error.code, (None, None))
     return ErrorEnvelope(error.code, error.message, sqlstate, error_class)

@@ -68,3 +68,17 @@ class GetArtifact(RunReference, frozen=True):
 
     required: ClassVar = ("run_id", "path")
     path: str | None = None
+
+
+class ListLoggedModelArtifacts(Message, frozen=True):
+    """The model is the path's."""
+
+    model_id: str = ""
+    artifact_directory_path: str | None = None
+    page_token: str | None = None
+
+
+class GetLoggedModelArtifact(Message, frozen=True):
+    required: ClassVar = ("artifact_file_path",)
+    model_id: str = ""
+    artifact_file_path: str | None = None

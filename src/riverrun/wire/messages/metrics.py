@@ -1,5 +1,8 @@
 from typing import ClassVar
 
+import msgspec
+
+from riverrun.entities.metrics import Metric, MetricWithRunId
 from riverrun.wire.message import Int32, Int64, Message, RunReference
 
 
@@ -8,6 +11,13 @@ class GetMetricHistory(RunReference, frozen=True):
     metric_key: str | None = None
     page_token: str | None = None
     max_results: Int32 | None = None
+
+
+class GetMetricHistoryResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Streamed in parts; the struct describes it."""
+
+    metrics: list[Metric] = []
+    next_page_token: str | None = None
 
 
 class GetMetricHistoryBulk(Message, frozen=True):
@@ -26,3 +36,9 @@ class GetMetricHistoryBulkInterval(Message, frozen=True):
     start_step: Int64 | None = None
     end_step: Int64 | None = None
     max_results: Int32 | None = None
+
+
+class GetMetricHistoryBulkResponse(msgspec.Struct, frozen=True):
+    """Joined from parts, one for each run; the struct describes it."""
+
+    metrics: list[MetricWithRunId]

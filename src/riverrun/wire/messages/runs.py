@@ -32,6 +32,12 @@ class GetRun(RunReference, frozen=True):
     required: ClassVar = ("run_id",)
 
 
+class GetRunResponse(msgspec.Struct, frozen=True):
+    """Written from stored documents; the struct describes it."""
+
+    run: Run
+
+
 class UpdateRun(RunReference, frozen=True):
     required: ClassVar = ("run_id",)
     status: RunStatus | None = None
@@ -58,6 +64,13 @@ class SearchRuns(Message, frozen=True):
     max_results: Int32 | None = None
     order_by: list[str] | None = None
     page_token: str | None = None
+
+
+class SearchRunsResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Written from stored documents; the struct describes it."""
+
+    runs: list[Run] = []
+    next_page_token: str | None = None
 
 
 class LogMetric(RunReference, frozen=True):
