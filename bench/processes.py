@@ -36,15 +36,15 @@ def pss_bytes(pid: int) -> int:
     return 1024 * sum(_field(each, "smaps_rollup", "Pss") for each in tree(pid))
 
 
-def identities(pid: int) -> list[tuple[int, str]]:
-    """The tree's processes, each with its start time, since numbers are used again."""
-    return [(each, fields[19]) for each in tree(pid) if (fields := _stat(each))]
+def session(pid: int) -> list[int]:
+    """What still runs under a session's leader, also when its own parent has ended."""
+    numbers = (int(folder.name) for folder in PROC.iterdir() if folder.name.isdigit())
+    return [each for each in numbers if _is_running_in(each, pid)]
 
 
-def is_alive(identity: tuple[int, str]) -> bool:
-    pid, started_at = identity
+def _is_running_in(pid: int, session: int) -> bool:
     fields = _stat(pid)
-    return bool(fields) and fields[19] == started_at and fields[0] != "Z"
+    return bool(fields) and fields[0] != "Z" and int(fields[3]) == session
 
 
 def count(pid: int) -> int:

@@ -8,6 +8,7 @@ Only a run of everything rewrites the document. Raw results go to .bench/.
 """
 
 import argparse
+import signal
 from collections.abc import Callable
 
 import uvloop
@@ -22,6 +23,8 @@ from servers import KINDS
 
 def main() -> None:
     plan = _plan(_arguments())
+    # Ends as Ctrl-C does, so that no server is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     servers.prepare(plan.kinds)
     contest = Contest(plan)
     try:

@@ -54,11 +54,13 @@ async def seeded(kind: Kind) -> tuple[Path, Seed]:
 async def _make(kind: Kind, folder: Path) -> None:
     """A folder appears under its name when it is complete."""
     making = SEEDS / f"making-{os.getpid()}"
-    shutil.rmtree(making, ignore_errors=True)
     fill = _through_api if kind.name == "riverrun" else _by_sql
-    seed = await fill(kind, making)
-    (making / "seed.json").write_text(json.dumps(asdict(seed)))
-    making.rename(folder)
+    try:
+        seed = await fill(kind, making)
+        (making / "seed.json").write_text(json.dumps(asdict(seed)))
+        making.rename(folder)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
 
 
 async def create_runs(

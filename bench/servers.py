@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,13 +131,20 @@ def prepare(kinds: list[Kind]) -> None:
 def start(kind: Kind, folder: Path, *, poll_s: float = 0.05) -> Server:
     """Start a server in `folder` on a free port and wait for its first answer."""
     server = spawn(kind, folder)
+    try:
+        _wait_until_healthy(server, poll_s)
+    except BaseException:  # An interrupt, too, must leave no server behind.
+        stop(server)
+        raise
+    return server
+
+
+def _wait_until_healthy(server: Server, poll_s: float) -> None:
     while not is_healthy(server):
         late = time.monotonic() > server.started_at + START_TIMEOUT_S
         if late or server.process.poll() is not None:
-            stop(server)
-            raise ServerFailed(f"{kind.title} did not start: {last_lines(server)}")
+            raise ServerFailed(f"{server.kind.title} did not start: {last_lines(server)}")
         time.sleep(poll_s)
-    return server
 
 
 def spawn(kind: Kind, folder: Path) -> Server:
@@ -151,6 +159,7 @@ def spawn(kind: Kind, folder: Path) -> Server:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
     return Server(kind, folder, Address(port), process, started_at)
 
@@ -176,15 +185,19 @@ def wait_until_quiet(
 
 
 def stop(server: Server) -> None:
-    """Ask the server to end, and end whatever of its tree is still there after a while."""
-    children = processes.identities(server.pid)[1:]
+    """Ask the server to end, and end what is left of its session two seconds later."""
     server.process.send_signal(signal.SIGTERM)
     try:
         server.process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         server.process.kill()
         server.process.wait()
-    _end_orphans(children)
+    deadline = time.monotonic() + 2
+    while (left := processes.session(server.pid)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def is_healthy(server: Server) -> bool:
@@ -199,15 +212,6 @@ def is_healthy(server: Server) -> bool:
 def last_lines(server: Server) -> str:
     log = server.folder / "server.log"
     return log.read_text(errors="replace")[-600:] if log.exists() else "no log"
-
-
-def _end_orphans(children: list[tuple[int, str]]) -> None:
-    """Children that outlive their server by two seconds are ended."""
-    deadline = time.monotonic() + 2
-    while time.monotonic() < deadline and any(map(processes.is_alive, children)):
-        time.sleep(0.1)
-    for child in filter(processes.is_alive, children):
-        os.kill(child[0], signal.SIGKILL)
 
 
 def _free_port() -> int:

@@ -2,6 +2,8 @@
 that knows all rooms.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 from starlette.types import ASGIApp
 
 from riverrun.api.call import Services
@@ -20,6 +22,7 @@ from riverrun.services.artifacts import Artifacts
 from riverrun.services.compaction import Compactor
 from riverrun.services.experiments import ArtifactRules, Experiments
 from riverrun.services.key_names import KeyNames
+from riverrun.services.logged_models import LoggedModels
 from riverrun.services.metrics import MetricReader
 from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import Runs
@@ -27,6 +30,9 @@ from riverrun.services.values import ValueRules
 from riverrun.settings import Settings
 from riverrun.store.sqlite import SqliteEngine
 from riverrun.ui.landing import LandingPage
+
+ARTIFACT_THREADS = 16
+"""Disk calls at once: most of them wait for fsync, not for the processor."""
 
 
 class Server:
@@ -50,6 +56,7 @@ class Server:
             allowed_schemes=settings.allowed_host_addressed_artifact_schemes,
         )
         experiments = Experiments(engine, rules)
+        logged_models = LoggedModels(engine, key_names=key_names)
         runs = Runs(engine, key_names=key_names, compactor=compactor, values=values)
         await experiments.ensure_default()
         compactor.start()
@@ -59,7 +66,8 @@ class Server:
             runs=runs,
             run_writer=RunWriter(engine, key_names=key_names, compactor=compactor, values=values),
             metrics=MetricReader(engine, key_names),
-            artifacts=Artifacts(self._store(), runs),
+            artifacts=Artifacts(self._store(), runs, logged_models),
+            logged_models=logged_models,
             multipart_uploads=False,
             multipart_downloads=False,
         )
@@ -68,7 +76,8 @@ class Server:
         settings = self._settings
         if not settings.serves_artifacts:
             return None
-        return open_store(settings.artifact_destination, fsync=settings.artifact_fsync)
+        threads = ThreadPoolExecutor(ARTIFACT_THREADS, thread_name_prefix="artifacts")
+        return open_store(settings.artifact_destination, threads, fsync=settings.artifact_fsync)
 
     async def stop(self) -> None:
         if self._compactor is not None:

@@ -1,8 +1,8 @@
-"""Small disks of their own, for tests that fill them or make them read-only. Needs Linux and its root."""
+"""Small disks of their own, for tests that fill them or make them read-only. Needs root."""
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Disk:
 
 
 @contextlib.contextmanager
-def small_disk(path: Path, size_bytes: int) -> Iterator[Disk]:
+def small_disk(path: Path, size_bytes: int) -> Generator[Disk]:
     """A file system in memory, mounted at `path`; skips the test where that is not allowed."""
     path.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(path)]

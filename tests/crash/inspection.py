@@ -1,6 +1,5 @@
 """Reading everything back: through the server, and from the database file itself."""
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,10 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from riverrun.store.points import decode_chunk
 from tests.crash.ledger import Contents, Point
 from tests.crash.writers import ARTIFACTS
 from tests.fixtures.server import Server
+
+from riverrun.store.points import decode_chunk
 
 PAGE = 25_000
 
@@ -83,13 +83,13 @@ def artifact(server: Server, path: str) -> bytes | None:
 
 
 def check_database(path: Path) -> int:
-    """The number of chunks, after checks of the file and of every chunk in it. Nobody else has it open."""
+    """The number of chunks, after checks of every one. Nobody else has the file open."""
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         rows = connection.execute(
-            "SELECT run_id, key_id, first_timestamp, first_step, last_timestamp, last_step, points, "
-            "payload FROM metric_chunks ORDER BY run_id, key_id, first_timestamp, first_step, "
-            "chunk_id"
+            "SELECT run_id, key_id, first_timestamp, first_step, last_timestamp, last_step, "
+            "points, payload FROM metric_chunks ORDER BY run_id, key_id, first_timestamp, "
+            "first_step, chunk_id"
         ).fetchall()
     for *_, count, payload in rows:
         assert len(decode_chunk(payload, count)) == count

@@ -1,7 +1,8 @@
 """What writers sent to a server, whether it was acknowledged, and what must be there at the end.
 
-Every effect has a mark of its own (a param, a tag or a point that no other effect has). So of a call that was
-never answered one can tell whether it was carried out, and then all of it must be there.
+Every effect has a mark of its own (a param, a tag or a point that no other effect has). So of a
+call that was never answered one can tell whether it was carried out, and then all of it must be
+there.
 """
 
 from collections import defaultdict
@@ -73,7 +74,7 @@ class RunLedger:
         self.calls.append((effect, acknowledged))
 
     def expected(self, found: Contents) -> Contents:
-        """All that was acknowledged, and the whole of each unanswered call of which something is there."""
+        """All that was acknowledged, and the whole of each unanswered call that left its mark."""
         contents = Contents()
         for effect, acknowledged in self.calls:
             if acknowledged or found.holds_mark_of(effect):

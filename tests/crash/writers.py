@@ -1,4 +1,4 @@
-"""Writers that behave as MLflow's client: they send a call again, with the same body, until it is answered."""
+"""Writers that do as MLflow's client does: they send a call again until it is answered."""
 
 import http.client
 import json
@@ -6,12 +6,14 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.crash.ledger import VALUE_MAX, Effect, Point, RunLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 API = "/api/2.0/mlflow/"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
@@ -90,7 +92,7 @@ def post(path: str, **message: Any) -> Call:
 
 
 class Writer(threading.Thread):
-    """Works until `stopping` is set and its last call is answered. Its error, if any, is in `error`."""
+    """Works until `stopping` is set and its last call is answered; keeps its error."""
 
     def __init__(self, name: str, port: int, stopping: threading.Event, seed: str) -> None:
         super().__init__(name=name, daemon=True)
@@ -161,7 +163,7 @@ class RunWriter(Writer):
         ledger.note(Effect(status="FINISHED"), acknowledged=True)
 
     def deliver(self, ledger: RunLedger, call: Call, effect: Effect) -> None:
-        """Sends it until it is answered, or gives up early; sometimes once more after the answer."""
+        """Sends it until it is answered, or gives up; sometimes once more after the answer."""
         while self.client.try_once(call) is None:
             if self.random.random() < ABANDONED:
                 ledger.note(effect, acknowledged=False)

@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from tests.fixtures.server import Answered, Server
@@ -34,7 +34,7 @@ class Target(Server):
         return self.request("GET", "/readyz").body == b"OK"
 
     @contextlib.contextmanager
-    def connection(self, timeout_s: float = 10) -> Iterator[socket.socket]:
+    def connection(self, timeout_s: float = 10) -> Generator[socket.socket]:
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s) as opened:
             yield opened
 

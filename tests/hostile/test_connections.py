@@ -12,6 +12,12 @@ GET = "GET /api/2.0/mlflow/experiments/get?experiment_id=0 HTTP/1.1"
 SMUGGLED = b"POST /api/2.0/mlflow/experiments/create HTTP/1.1\r\nHost: localhost\r\n"
 
 
+WEBSOCKET = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
 def exists(target: Target, name: str) -> bool:
     return target.get("experiments/get-by-name", experiment_name=name).status == 200
 
@@ -100,8 +106,7 @@ def test_broken_chunks_are_refused_and_the_server_stays(chunks: bytes, target: T
         b"GET ? HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET //// HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        WEBSOCKET,
         b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
         b"GET /health HTTP/1.1\r\nHost: localhost\r\nExpect: nonsense\r\n\r\n",
     ],
@@ -146,6 +151,28 @@ def test_a_large_header_breaks_nothing(name: str, size: int, target: Target):
     assert target.is_alive()
 
 
+@pytest.mark.parametrize(
+    "opening",
+    [
+        b"GET /",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: ",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2;",
+        b"POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+    ],
+    ids=["path", "header", "headers", "extension", "trailers"],
+)
+def test_a_head_without_end_is_cut_off(opening: bytes, target: Target):
+    """Uvicorn keeps it all, and its parser copies all of it at every read."""
+    piece = b"X-%d: %b\r\n" if opening.endswith(b"\r\n") else b"%d%b"
+    with target.connection() as opened, contextlib.suppress(ConnectionError):
+        opened.sendall(opening)
+        for number in range(2_000):
+            opened.sendall(piece % (number, b"a" * 10_000))
+        raise AssertionError("20 MB of head were read.")
+    assert target.is_alive()
+
+
 @pytest.mark.parametrize("value", [b"\xff\xfe", b"\xc3\xa9", b"a\tb", b"'\"<>", b"%00", b"..", b""])
 @pytest.mark.parametrize(
     "name",
@@ -165,7 +192,14 @@ def test_a_line_break_in_a_path_makes_no_header(target: Target):
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.com", "localhost.evil.com", "127.0.0.1.nip.io", "evil.com:5000", "localhost@evil.com", ""],
+    [
+        "evil.com",
+        "localhost.evil.com",
+        "127.0.0.1.nip.io",
+        "evil.com:5000",
+        "localhost@evil.com",
+        "",
+    ],
 )
 def test_a_rebound_name_reaches_nothing_but_probes(host: str, target: Target):
     for path in ("/", "/api/2.0/mlflow/experiments/get?experiment_id=0", "/get-artifact"):
@@ -181,7 +215,11 @@ def test_a_rebound_name_reaches_nothing_but_probes(host: str, target: Target):
 
 
 def test_a_request_without_a_host_or_with_two_is_refused(target: Target):
-    for hosts in (b"", b"Host: localhost\r\nHost: evil.com\r\n", b"Host: evil.com\r\nHost: localhost\r\n"):
+    for hosts in (
+        b"",
+        b"Host: localhost\r\nHost: evil.com\r\n",
+        b"Host: evil.com\r\nHost: localhost\r\n",
+    ):
         head = GET.encode() + b"\r\nConnection: close\r\n" + hosts + b"\r\n"
         assert status_of(target.send_raw(head)) in {400, 403}
 

@@ -53,6 +53,15 @@ async def list_artifacts(call: Call, message: m.ListArtifacts) -> m.ListArtifact
     return m.ListArtifactsResponse(root_uri, files)
 
 
+async def list_logged_model_artifacts(
+    call: Call, message: m.ListLoggedModelArtifacts
+) -> m.ListArtifactsResponse:
+    root_uri, files = await call.services.artifacts.list_of_model(
+        message.model_id, message.artifact_directory_path or "", viewer=call.viewer
+    )
+    return m.ListArtifactsResponse(root_uri, files)
+
+
 async def list_proxied_artifacts(
     call: Call, message: m.ListProxiedArtifacts
 ) -> m.ListProxiedArtifactsResponse:
@@ -69,6 +78,14 @@ async def get_artifact(call: Call, message: m.GetArtifact) -> Answer:
     """A direct link to a file of a run, as web pages use it."""
     file = await call.services.artifacts.open_of_run(
         message.run, message.path or "", viewer=call.viewer
+    )
+    return _download(call, file)
+
+
+async def get_logged_model_artifact(call: Call, message: m.GetLoggedModelArtifact) -> Answer:
+    """A direct link to a file of a logged model, as web pages use it."""
+    file = await call.services.artifacts.open_of_model(
+        message.model_id, message.artifact_file_path or "", viewer=call.viewer
     )
     return _download(call, file)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from riverrun.auth.viewer import Authenticate, Viewer
 from riverrun.services.artifacts import Artifacts
 from riverrun.services.experiments import Experiments
+from riverrun.services.logged_models import LoggedModels
 from riverrun.services.metrics import MetricReader
 from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import Runs
@@ -17,6 +18,7 @@ class Services:
     run_writer: RunWriter
     metrics: MetricReader
     artifacts: Artifacts
+    logged_models: LoggedModels
     multipart_uploads: bool
     multipart_downloads: bool
 

@@ -1,5 +1,6 @@
 """The API as an OpenAPI 3.1 document, made from the route table and the structs of its messages."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final, cast, get_type_hints
@@ -7,7 +8,8 @@ from typing import Any, Final, cast, get_type_hints
 import msgspec
 
 from riverrun import __version__
-from riverrun.api import artifacts, metrics, runs, server
+from riverrun.api import metrics, runs, server
+from riverrun.api.call import Answer
 from riverrun.api.routes import Route, Source, routes
 from riverrun.wire.codec import encode
 from riverrun.wire.errors import ErrorEnvelope, codes_by_status
@@ -34,7 +36,6 @@ WRITTEN_AS_BYTES: Final[Mapping[Callable[..., object], type]] = {
 }
 """What the endpoints answer whose annotation cannot tell, since they join stored JSON."""
 
-FILES: Final = frozenset({artifacts.download_artifact, artifacts.get_artifact})
 REST_OF_PATH: Final = "{artifact_path}"
 
 
@@ -49,7 +50,7 @@ def describe(table: tuple[Route, ...]) -> Json:
     paths: Json = {}
     for route in table:
         for path in route.paths:
-            shown = path.replace("*", REST_OF_PATH)
+            shown = path.replace("*", REST_OF_PATH).replace(":path}", "}")
             paths.setdefault(shown, {})[route.method.lower()] = _operation(route, shown, schemas)
     return {
         "openapi": "3.1.0",
@@ -93,9 +94,8 @@ class Schemas:
 
 def answer_type(route: Route) -> type | None:
     """What the route answers; None for a file."""
-    if route.endpoint in FILES:
-        return None
-    return WRITTEN_AS_BYTES.get(route.endpoint) or get_type_hints(route.endpoint)["return"]
+    kind = WRITTEN_AS_BYTES.get(route.endpoint) or get_type_hints(route.endpoint)["return"]
+    return None if kind is Answer else kind
 
 
 def _tidy(schema: Json) -> None:
@@ -152,19 +152,20 @@ def _tag(route: Route) -> str:
 
 
 def _parameters(route: Route, path: str, schemas: Schemas) -> list[Json]:
-    parameters: list[Json] = []
-    if REST_OF_PATH in path:
-        parameters.append(
-            {
-                "name": "artifact_path",
-                "in": "path",
-                "required": True,
-                "description": "Below the root of the artifacts; its slashes are not escaped.",
-                "schema": {"type": "string", "minLength": 1},
-            }
-        )
+    in_path: list[str] = re.findall(r"\{(\w+)\}", path)
+    parameters = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": "One segment." if f"{{{name}}}" in route.path else "With its slashes.",
+            "schema": {"type": "string", "minLength": 1},
+        }
+        for name in in_path
+    ]
     if route.source is not Source.JSON:
-        parameters += _query(schemas.of_message(route.message))
+        query = _query(schemas.of_message(route.message))
+        parameters += [each for each in query if each["name"] not in in_path]
     return parameters
 
 

@@ -2,6 +2,8 @@
 
 A route without an action does not start: `Route` has no default for it. Paths are given below
 `/api/<version>` and `/ajax-api/<version>`; a trailing `*` stands for the rest of the path.
+`{name}` stands for one segment and `{name:path}`, at the end, for one or more; they become the
+fields of the message that have these names.
 """
 
 from collections.abc import Awaitable, Callable
@@ -181,15 +183,41 @@ def _artifacts() -> tuple[Route, ...]:
 
 
 def _logged_models() -> tuple[Route, ...]:
-    """The rest of this resource arrives with the model registry."""
+    x, model = logged_models, "logged_model"
+    path = "/mlflow/logged-models"
+    one = f"{path}/{{model_id}}"
+    listed, file = artifacts.list_logged_model_artifacts, artifacts.get_logged_model_artifact
     return (
+        Route("POST", path, lm.CreateLoggedModel, x.create_logged_model, edit("experiment")),
         Route(
             "POST",
-            "/mlflow/logged-models/search",
+            f"{path}/search",
             lm.SearchLoggedModels,
-            logged_models.search_logged_models,
+            x.search_logged_models,
             read("experiment"),
         ),
+        Route("GET", one, lm.GetLoggedModel, x.get_logged_model, read(model)),
+        Route("PATCH", one, lm.FinalizeLoggedModel, x.finalize_logged_model, edit(model)),
+        Route("DELETE", one, lm.DeleteLoggedModel, x.delete_logged_model, manage(model)),
+        Route("PATCH", f"{one}/tags", lm.SetLoggedModelTags, x.set_logged_model_tags, edit(model)),
+        Route(
+            "DELETE",
+            f"{one}/tags/{{tag_key:path}}",
+            lm.DeleteLoggedModelTag,
+            x.delete_logged_model_tag,
+            edit(model),
+        ),
+        Route(
+            "POST", f"{one}/params", lm.LogLoggedModelParams, x.log_logged_model_params, edit(model)
+        ),
+        Route(
+            "GET",
+            f"{one}/artifacts/directories",
+            am.ListLoggedModelArtifacts,
+            listed,
+            read(model),
+        ),
+        Route("GET", f"{one}/artifacts/files", am.GetLoggedModelArtifact, file, read(model), AJAX),
     )
 
 

@@ -11,6 +11,9 @@ async def log_metric(call: Call, message: m.LogMetric) -> Empty:
         value=0.0 if message.value is None else message.value,
         timestamp=message.timestamp or 0,
         step=message.step or 0,
+        model_id=message.model_id,
+        dataset_name=message.dataset_name,
+        dataset_digest=message.dataset_digest,
     )
     await call.services.run_writer.log_metric(message.run, point, viewer=call.viewer)
     return Empty()

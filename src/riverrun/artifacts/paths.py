@@ -20,6 +20,7 @@ def safe_path(raw: str) -> str:
     InvalidArtifactPath.
     """
     _refuse_oversize(raw)
+    _refuse_control_characters(raw)
     _refuse_unsafe(fully_decoded(raw))
     segments = [segment for segment in raw.split("/") if segment not in {"", "."}]
     if len(segments) > SEGMENTS_MAX:
@@ -55,17 +56,24 @@ def _refuse_oversize(raw: str) -> None:
         raise InvalidArtifactPath(f"a segment is longer than {SEGMENT_BYTES_MAX} bytes")
 
 
-def _refuse_unsafe(decoded: str) -> None:
-    if re.search(r"[\x00-\x1f\x7f-\x9f]", decoded):
+def _refuse_control_characters(raw: str) -> None:
+    """Judged as they stand: clients of 2.x name images `loss%step%3%timestamp%1795232756411%…`,
+    where `%17` means no character.
+    """
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", raw):
         raise InvalidArtifactPath("it contains a control character")
+
+
+def _refuse_unsafe(decoded: str) -> None:
+    # Clients of 2.x fail to list a folder that holds such a name.
     if "#" in decoded:
         raise InvalidArtifactPath("it contains '#'")
     if "\\" in decoded:
         raise InvalidArtifactPath("it contains a backslash")
-    segments = decoded.split("/")
-    if ".." in segments:
+    # For some readers a name ends at a control character, so what stands before it must not climb.
+    if re.search(r"(^|/)\.\.($|[/\x00-\x1f\x7f-\x9f])", decoded):
         raise InvalidArtifactPath("it contains '..'")
-    if decoded.startswith("/") or segments[0].endswith(":"):
+    if decoded.startswith("/") or decoded.partition("/")[0].endswith(":"):
         # `C:` and `file:` make a path absolute for some reader; a colon elsewhere is part of a
         # name.
         raise InvalidArtifactPath("it is absolute, expected a relative path")

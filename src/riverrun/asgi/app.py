@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from riverrun.api.call import Answer, Call, Services
 from riverrun.api.routes import Route, Source
-from riverrun.asgi.routes import RouteTable
+from riverrun.asgi.routes import Found, RouteTable
 from riverrun.auth.levels import Level
 from riverrun.auth.viewer import DEFAULT_WORKSPACE
 from riverrun.errors import (
@@ -22,7 +22,7 @@ from riverrun.errors import (
     TrackingError,
 )
 from riverrun.obs.logs import Log
-from riverrun.wire.codec import Reader, encode
+from riverrun.wire.codec import Reader, encode, with_path
 from riverrun.wire.errors import ErrorEnvelope, envelope_of, status_of
 
 log = Log("riverrun.app")
@@ -84,11 +84,11 @@ class Application:
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The only place where an error becomes an answer."""
         try:
-            route, rest = self._table.find(scope["method"], scope["path"])
-            if route is None:
-                await _send_unknown(rest, send)
+            found = self._table.find(scope["method"], scope["path"])
+            if isinstance(found, str):
+                await _send_unknown(found, send)
                 return
-            answer = await self._answer(route, rest, scope, receive)
+            answer = await self._answer(found, scope, receive)
             if isinstance(answer, Answer):
                 await _send_answer(answer, scope["method"], send)
             else:
@@ -104,7 +104,8 @@ class Application:
                 InternalError("An unexpected error; the server's log has it by request id."), send
             )
 
-    async def _answer(self, route: Route, rest: str, scope: Scope, receive: Receive) -> object:
+    async def _answer(self, found: Found, scope: Scope, receive: Receive) -> object:
+        route, rest, values = found
         services = self._services
         if services is None:
             raise TemporarilyUnavailable("The server is starting; try again in a second.")
@@ -120,7 +121,10 @@ class Application:
             message = reader.query(scope["query_string"])
         else:
             message = reader.body(await self._body(headers, receive))
-        path = _decoded_once(scope["raw_path"], rest) if rest else rest
+        path = _decoded(scope["raw_path"])[-len(rest) :] if rest else ""
+        if values:
+            _decoded(scope["raw_path"])
+            message = with_path(message, values)
         call = Call(services, viewer, path, headers, _chunks(receive))
         return await route.endpoint(call, message)
 
@@ -186,14 +190,12 @@ def _require_json(method: str, headers: Mapping[bytes, bytes]) -> None:
         )
 
 
-def _decoded_once(raw_path: bytes, rest: str) -> str:
-    """The end of the path as it was sent: decoded once, and strictly."""
-    raw = raw_path.decode("ascii")
+def _decoded(raw_path: bytes) -> str:
+    """The path as it was sent: decoded once, and strictly."""
     try:
-        whole = unquote(raw, errors="strict")
+        return unquote(raw_path.decode("ascii"), errors="strict")
     except UnicodeDecodeError:
         raise InvalidParameterValue("Invalid path: it is not valid UTF-8.") from None
-    return whole[len(whole) - len(rest) :]
 
 
 async def _chunks(receive: Receive) -> AsyncGenerator[bytes]:

@@ -160,12 +160,14 @@ def configuration(app: ASGIApp, serving: Serving) -> "Config":
     """Raises SettingsError when the TLS files cannot be used."""
     from uvicorn import Config  # noqa: PLC0415 - see `serve`.
 
+    from riverrun.asgi.protocol import BoundedProtocol  # noqa: PLC0415 - see `serve`.
+
     tls = serving.tls or Tls("")
     config = Config(
         app,  # pyright: ignore[reportArgumentType] - Starlette's types are wider than uvicorn's.
         interface="asgi3",
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

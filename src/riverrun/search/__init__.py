@@ -6,7 +6,7 @@ from riverrun.errors import InvalidParameterValue
 from riverrun.search.checker import check, check_order
 from riverrun.search.fields import Resource
 from riverrun.search.limits import MAX_FILTER_LENGTH, MAX_ORDER_LENGTH, MAX_ORDER_TERMS
-from riverrun.search.nodes import Node, OrderBy
+from riverrun.search.nodes import Name, Node, OrderBy
 from riverrun.search.parser import parse, parse_order
 from riverrun.search.tokens import Source
 
@@ -39,3 +39,14 @@ def _order(item: str, resource: Resource) -> OrderBy:
     source = Source("order_by", item)
     name, ascending = parse_order(source)
     return check_order(name, ascending, resource, source)
+
+
+def order_by_field(text: str, resource: Resource, *, ascending: bool) -> OrderBy:
+    """The order by a field that is given alone, so that its key needs no quotes: `metrics.a b`."""
+    if len(text) > MAX_ORDER_LENGTH:
+        raise InvalidParameterValue(
+            f"Invalid order_by: a field of more than {MAX_ORDER_LENGTH} characters"
+        )
+    entity, key = text.split(".", 1) if "." in text else ("", text)
+    name = Name(entity, key.strip("`"), "", position=0)
+    return check_order(name, ascending, resource, Source("order_by", text))

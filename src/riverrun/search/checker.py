@@ -53,6 +53,8 @@ def resolve(name: Name, resource: Resource, source: Source) -> Field:
     group = resource.groups[entity]
     if name.function and entity is not Entity.METRIC:
         raise source.error(name.position, f"{name.function}() takes a metric")
+    if name.function and not group.functions:
+        raise source.error(name.position, f"{name.function}() takes a metric of a run")
     if not name.key:
         raise source.error(name.position, f"expected a key after {name.entity}.")
     if group.keys is None:

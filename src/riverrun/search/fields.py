@@ -38,11 +38,15 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The fields of one entity: any key if `keys` is None, otherwise each spelling's own field."""
+    """The fields of one entity: any key if `keys` is None, otherwise each spelling's own field.
+
+    `functions` says whether min() and max() of a key are fields, too.
+    """
 
     kind: Kind
     keys: Mapping[str, Field] | None = None
     orderable: bool = True
+    functions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ RUNS = Resource(
     groups={
         Entity.ATTRIBUTE: Group(Kind.TEXT, RUN_ATTRIBUTES),
         Entity.DATASET: Group(Kind.TEXT, _dataset_fields(), orderable=False),
-        Entity.METRIC: Group(Kind.NUMBER),
+        Entity.METRIC: Group(Kind.NUMBER, functions=True),
         Entity.PARAM: Group(Kind.NUMERIC_TEXT),
         Entity.TAG: Group(Kind.TEXT),
     },
@@ -141,5 +145,47 @@ EXPERIMENTS = Resource(
     groups={
         Entity.ATTRIBUTE: Group(Kind.TEXT, EXPERIMENT_ATTRIBUTES),
         Entity.TAG: Group(Kind.TEXT, orderable=False),
+    },
+)
+
+
+def _logged_model_attributes() -> dict[str, Field]:
+    fields = _attributes(
+        creation_timestamp=Kind.INTEGER,
+        last_updated_timestamp=Kind.INTEGER,
+        model_id=Kind.TEXT,
+        model_type=Kind.TEXT,
+        name=Kind.TEXT,
+        source_run_id=Kind.TEXT,
+        status=Kind.TEXT,
+    )
+    created, updated = fields["creation_timestamp"], fields["last_updated_timestamp"]
+    return {
+        **fields,
+        "creation_time": created,
+        "creation_timestamp_ms": created,
+        "last_updated_time": updated,
+        "last_updated_timestamp_ms": updated,
+    }
+
+
+LOGGED_MODEL_ATTRIBUTES = _logged_model_attributes()
+
+LOGGED_MODELS = Resource(
+    entities={
+        "attribute": Entity.ATTRIBUTE,
+        "attributes": Entity.ATTRIBUTE,
+        "metric": Entity.METRIC,
+        "metrics": Entity.METRIC,
+        "param": Entity.PARAM,
+        "params": Entity.PARAM,
+        "tag": Entity.TAG,
+        "tags": Entity.TAG,
+    },
+    groups={
+        Entity.ATTRIBUTE: Group(Kind.TEXT, LOGGED_MODEL_ATTRIBUTES),
+        Entity.METRIC: Group(Kind.NUMBER),
+        Entity.PARAM: Group(Kind.NUMERIC_TEXT, orderable=False),
+        Entity.TAG: Group(Kind.NUMERIC_TEXT, orderable=False),
     },
 )

@@ -1,9 +1,10 @@
 from riverrun.auth.levels import Level
 from riverrun.auth.viewer import Viewer
-from riverrun.errors import InvalidParameterValue
+from riverrun.errors import InvalidParameterValue, ResourceDoesNotExist
 from riverrun.services import names
-from riverrun.store import runs
+from riverrun.store import experiments, runs
 from riverrun.store.engine import Tx
+from riverrun.store.experiments import ExperimentState
 
 
 async def require_active(tx: Tx, run_id: bytes, viewer: Viewer) -> runs.RunState:
@@ -18,3 +19,17 @@ async def require_active(tx: Tx, run_id: bytes, viewer: Viewer) -> runs.RunState
             f"Current state is {state.lifecycle_stage}."
         )
     return state
+
+
+async def require_active_experiment(tx: Tx, experiment_id: int, viewer: Viewer) -> ExperimentState:
+    """The state of an experiment that the viewer may create something in."""
+    viewer.require(Level.EDIT, experiment_id)
+    experiment = await experiments.find_state(tx, experiment_id, workspace=viewer.workspace)
+    if experiment is None:
+        raise ResourceDoesNotExist(f"No Experiment with id={experiment_id} exists")
+    if experiment.lifecycle_stage != "active":
+        raise InvalidParameterValue(
+            f"The experiment {experiment_id} must be in the 'active' state. "
+            f"Current state is {experiment.lifecycle_stage}."
+        )
+    return experiment

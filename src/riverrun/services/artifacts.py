@@ -8,6 +8,7 @@ from riverrun.auth.levels import Level
 from riverrun.auth.viewer import Viewer
 from riverrun.entities.artifacts import FileInfo
 from riverrun.errors import InvalidParameterValue, TemporarilyUnavailable
+from riverrun.services.logged_models import LoggedModels
 from riverrun.services.runs import Runs
 
 
@@ -30,9 +31,12 @@ class OpenFile:
 class Artifacts:
     """Artifacts through the server. Paths come from clients: the store checks each once more."""
 
-    def __init__(self, store: contract.ArtifactStore | None, runs: Runs) -> None:
+    def __init__(
+        self, store: contract.ArtifactStore | None, runs: Runs, logged_models: LoggedModels
+    ) -> None:
         self._store = store
         self._runs = runs
+        self._logged_models = logged_models
 
     async def list_files(self, path: str, *, viewer: Viewer) -> list[FileInfo]:
         """What lies directly in a directory, by base name."""
@@ -46,9 +50,20 @@ class Artifacts:
         """The run's root and what lies directly in a directory of it, by path below that root."""
         path = safe_path(path)
         uri = await self._runs.artifact_uri(run_id, viewer=viewer, level=Level.READ)
+        return uri, await self._below(uri, path)
+
+    async def list_of_model(
+        self, model_id: str, path: str, *, viewer: Viewer
+    ) -> tuple[str, list[FileInfo]]:
+        """As `list_of_run`, of a logged model."""
+        path = safe_path(path)
+        uri = await self._logged_models.artifact_uri(model_id, viewer=viewer, level=Level.READ)
+        return uri, await self._below(uri, path)
+
+    async def _below(self, uri: str, path: str) -> list[FileInfo]:
         store, root = self._place(uri)
         files = await store.list(f"{root}/{path}" if path else root)
-        return uri, [_file_info(info, path) for info in files]
+        return [_file_info(info, path) for info in files]
 
     async def open(self, path: str, *, viewer: Viewer) -> OpenFile:
         self._require(viewer, Level.READ, safe_path(path))
@@ -57,6 +72,12 @@ class Artifacts:
     async def open_of_run(self, run_id: str, path: str, *, viewer: Viewer) -> OpenFile:
         path = safe_path(path)
         uri = await self._runs.artifact_uri(run_id, viewer=viewer, level=Level.READ)
+        store, root = self._place(uri)
+        return await _opened(store, f"{root}/{path}")
+
+    async def open_of_model(self, model_id: str, path: str, *, viewer: Viewer) -> OpenFile:
+        path = safe_path(path)
+        uri = await self._logged_models.artifact_uri(model_id, viewer=viewer, level=Level.READ)
         store, root = self._place(uri)
         return await _opened(store, f"{root}/{path}")
 
@@ -106,11 +127,14 @@ class Artifacts:
         return self._store
 
     def _place(self, uri: str) -> tuple[contract.ArtifactStore, str]:
-        """The store and the folder of a run. A path that a client chose is never opened here."""
+        """The store and the folder of a run or a logged model.
+
+        A path that a client chose is never opened here.
+        """
         path = proxied_path(uri)
         if path is None:
             raise InvalidParameterValue(
-                f"The artifacts of this run are at '{uri}', which this server does not serve. "
+                f"These artifacts are at '{uri}', which this server does not serve. "
                 "Read them there directly."
             )
         return self._served(), path

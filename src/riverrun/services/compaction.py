@@ -13,7 +13,7 @@ from riverrun.clock import now_us
 from riverrun.errors import TrackingError
 from riverrun.obs.logs import Log
 from riverrun.store import metrics
-from riverrun.store.engine import Engine, Tx
+from riverrun.store.engine import ConflictError, Engine, Tx
 from riverrun.store.metrics import ChunkPlace
 from riverrun.store.points import Chunk, Points, cut, decode_logs_by_key, encode_chunk, merge
 
@@ -108,8 +108,8 @@ class Compactor:
                 ended = self._due.pop(run_id)
                 try:
                     await self.compact(run_id, ended=ended)
-                except TrackingError as error:
-                    log.error("compaction failed", run_id=run_id.hex(), reason=error.message)
+                except (TrackingError, ConflictError) as error:
+                    log.error("compaction failed", run_id=run_id.hex(), reason=str(error))
                     await asyncio.sleep(1)
             self._wake.clear()
 

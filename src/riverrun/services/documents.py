@@ -19,11 +19,10 @@ from riverrun.store.documents import Assembled
 from riverrun.store.engine import Engine, Tx
 from riverrun.wire.codec import encode
 
-QUIET_MS = 3_000
+QUIET_MS = 500
 """A running run counts as being written to for so long after its last write."""
-PENDING_MAX = 2_000
-"""Documents waiting to be stored, some megabytes; what comes on top is assembled again next time.
-"""
+PENDING_BYTES_MAX = 16 * 1024 * 1024
+"""Documents waiting to be stored; what comes on top is assembled again next time."""
 STORED_TOGETHER = 100
 """Documents in one unit of work, so that a write behind it waits a few milliseconds at most."""
 STREAMED_TOGETHER = 500
@@ -38,6 +37,7 @@ class Documents:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._pending: Built = {}
+        self._pending_bytes = 0
         self._storing: asyncio.Task[None] | None = None
 
     async def get(self, run_id: bytes, *, viewer: Viewer) -> bytes:
@@ -81,16 +81,17 @@ class Documents:
 
     def keep(self, built: Built) -> None:
         """Stores documents soon, after the answer that they were built for."""
-        if built and len(self._pending) < PENDING_MAX:
+        if built and self._pending_bytes < PENDING_BYTES_MAX:
             self._pending.update(built)
+            self._pending_bytes += sum(len(document) for _, document in built.values())
             if self._storing is None or self._storing.done():
                 self._storing = asyncio.create_task(self._store())
 
     async def _store(self) -> None:
         while self._pending:
-            some = [
-                self._pending.popitem() for _ in range(min(STORED_TOGETHER, len(self._pending)))
-            ]
+            count = min(STORED_TOGETHER, len(self._pending))
+            some = [self._pending.popitem() for _ in range(count)]
+            self._pending_bytes -= sum(len(document) for _, (_, document) in some)
 
             async def work(tx: Tx, some: list[tuple[bytes, tuple[int, bytes]]] = some) -> None:
                 for run_id, (version, document) in sorted(some):
@@ -100,7 +101,9 @@ class Documents:
                 await self._engine.write(work)
             except TrackingError as error:
                 log.warning("documents not stored", reason=error.message)
-                return
+                break
+        self._pending.clear()
+        self._pending_bytes = 0
 
 
 async def _assembled(tx: Tx, run_ids: Sequence[bytes]) -> tuple[dict[bytes, bytes], Built]:

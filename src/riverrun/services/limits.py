@@ -66,3 +66,24 @@ unlimited.
 """
 MODEL_JSON_LENGTH_MAX = 1_000_000
 """Characters of the model description that 2.x clients send with log-model."""
+
+LOGGED_MODEL_NAME_LENGTH_MAX = 500
+LOGGED_MODEL_TYPE_LENGTH_MAX = 500
+LOGGED_MODEL_SOURCE_LENGTH_MAX = 32
+"""The parts of a logged model: what upstream's columns hold."""
+LOGGED_MODEL_VALUE_LENGTH_MAX = 100_000
+"""Characters of a logged model's param or tag: upstream has no limit, and cuts none of them."""
+LOGGED_MODEL_VALUES_MAX = 1_000
+"""Params, or tags, of a logged model in one call; clients send a hundred at a time."""
+LOGGED_MODELS_PAGE_DEFAULT = 50
+LOGGED_MODELS_PAGE_MAX = 1_000
+"""Logged models in one page (the default is protocol). Whoever asks for more gets a page of these
+and the token of the next: upstream has no limit, so a larger number is no error.
+"""
+LOGGED_MODEL_DATASETS_MAX = 100
+"""Datasets that limit one search of logged models."""
+LOGGED_MODEL_POINTS_MAX = 1_000
+LOGGED_MODEL_POINTS_IN_PAGE_MAX = 100
+"""The newest points of each metric that come with one logged model, and with each of a page.
+Upstream sends all; the history of a run has them.
+"""

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Protocol
 
 from riverrun.errors import InvalidParameterValue
-from riverrun.services import names
+from riverrun.services import limits, names
 from riverrun.store.metrics import LatestRow
 from riverrun.store.points import encode_log
 
@@ -27,6 +27,22 @@ class Point(Protocol):
     def timestamp(self) -> int: ...
     @property
     def step(self) -> int | None: ...
+    @property
+    def model_id(self) -> str | None: ...
+    @property
+    def dataset_name(self) -> str | None: ...
+    @property
+    def dataset_digest(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPoint:
+    """A point of the batch that also measures a logged model, on a dataset if that has a name."""
+
+    index: int
+    model_id: bytes
+    dataset_name: str
+    dataset_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +54,7 @@ class MetricBatch:
     timestamps: list[int]
     values: list[float]
     has_nan: bool
+    of_models: Sequence[ModelPoint] = ()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -103,4 +120,24 @@ def metric_batch(points: Sequence[Point]) -> MetricBatch:
             for value in values
         ]
         has_nan = any(map(isnan, values))
-    return MetricBatch(keys, steps, timestamps, values, has_nan)
+    return MetricBatch(keys, steps, timestamps, values, has_nan, _of_models(points))
+
+
+_MODEL_ID = attrgetter("model_id")
+
+
+def _of_models(points: Sequence[Point]) -> Sequence[ModelPoint]:
+    """Most batches name no model: they pay for one look at each point."""
+    if not any(map(_MODEL_ID, points)):
+        return ()
+    return [_model_point(index, point) for index, point in enumerate(points) if point.model_id]
+
+
+def _model_point(index: int, point: Point) -> ModelPoint:
+    model_id = point.model_id or ""
+    name, digest = point.dataset_name or "", point.dataset_digest or ""
+    if not names.is_model_id(model_id):
+        raise names.unknown_model(model_id)
+    names.check_length(name, limits.DATASET_NAME_LENGTH_MAX, "dataset_name")
+    names.check_length(digest, limits.DATASET_DIGEST_LENGTH_MAX, "dataset_digest")
+    return ModelPoint(index, names.model_key(model_id), name, digest)

@@ -203,9 +203,10 @@ def _read_token(token: str | None, query: str) -> tuple[Place | None, int]:
     if cursor.places is None:
         return None, cursor.offset
     (_, timestamp), (_, step), (rank, value) = cursor.places
-    if timestamp is None or step is None or (value is None and rank != NAN):
+    number = 0.0 if rank == NAN else value
+    if timestamp is None or step is None or number is None:
         raise InvalidParameterValue("Invalid page_token: this is no token that a history gave.")
-    return (timestamp, step, 0.0 if rank == NAN else value, rank == NAN), 0
+    return (timestamp, step, number, rank == NAN), 0
 
 
 def _json(key: str, points: Points, run_id: str | None) -> bytes:

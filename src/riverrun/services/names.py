@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from functools import lru_cache
 
 from riverrun.errors import InvalidParameterValue, ResourceDoesNotExist
 from riverrun.services import limits
@@ -11,10 +12,20 @@ PARENT_RUN_TAG = "mlflow.parentRunId"
 LOGGED_MODEL_HISTORY_TAG = "mlflow.log-model.history"
 CONTEXT_TAG = "mlflow.data.context"
 
+_NOT_IN_MODEL_NAMES = ("/", ":", ".", "%", '"', "'")
+
 _KEY = re.compile(r"[\w/.\- :]*")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _RUN_ID_SHAPE = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
+_MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
 _EXPERIMENT_ID = re.compile(r"-?[0-9]{1,18}")
+
+
+@lru_cache(maxsize=4096)
+def _is_key(key: str) -> bool:
+    """Every write asks of its keys, and they are nearly always the same."""
+    is_plain = _KEY.fullmatch(key) and len(key) <= limits.KEY_LENGTH_MAX
+    return bool(is_plain) and posixpath.normpath(key) == key and not key.startswith(("..", "/"))
 
 
 def check_key(key: str | None, *, what: str, name: str = "name") -> str:
@@ -23,6 +34,8 @@ def check_key(key: str | None, *, what: str, name: str = "name") -> str:
     """
     if not key:
         raise _missing(name)
+    if key != "." and _is_key(key):
+        return key
     shown = f'"{key[: limits.KEY_LENGTH_MAX]}"'
     if not _KEY.fullmatch(key):
         raise InvalidParameterValue(
@@ -81,6 +94,39 @@ def check_run_id_shape(run_id: str) -> None:
     """log-batch and log-inputs say 400 to what could never be a run's id."""
     if not _RUN_ID_SHAPE.fullmatch(run_id):
         raise InvalidParameterValue(f"Invalid run ID: '{run_id[:256]}'")
+
+
+def model_key(model_id: str) -> bytes:
+    """The 16 bytes of a logged model's id; what is not shaped like one does not exist."""
+    if not is_model_id(model_id):
+        raise model_not_found(model_id)
+    return bytes.fromhex(model_id.removeprefix("m-"))
+
+
+def is_model_id(model_id: str) -> bool:
+    return _MODEL_ID.fullmatch(model_id) is not None
+
+
+def model_not_found(model_id: str) -> ResourceDoesNotExist:
+    return ResourceDoesNotExist(f"Logged model with ID '{model_id[:256]}' not found.")
+
+
+def unknown_model(model_id: str) -> InvalidParameterValue:
+    """A metric names a model that is not there."""
+    return InvalidParameterValue(
+        f"Invalid value '{model_id[:256]}' for parameter 'model_id' supplied: there is no logged "
+        "model with this ID."
+    )
+
+
+def check_model_name(name: str) -> str:
+    """A logged model's name is a part of URIs."""
+    if not name or any(character in name for character in _NOT_IN_MODEL_NAMES):
+        raise InvalidParameterValue(
+            f"Invalid model name ({name[:100]!r}) provided. Model name must be a non-empty string "
+            f"and cannot contain the following characters: {_NOT_IN_MODEL_NAMES}"
+        )
+    return check_length(name, limits.LOGGED_MODEL_NAME_LENGTH_MAX, "name")
 
 
 def experiment_key(experiment_id: str) -> int:

@@ -12,6 +12,7 @@ from riverrun.services import limits, names
 from riverrun.services.active import require_active
 from riverrun.services.compaction import Compactor
 from riverrun.services.key_names import KeyNames
+from riverrun.services.logged_models import log_to_models
 from riverrun.services.metric_batch import MetricBatch, Point, metric_batch
 from riverrun.services.values import ValueRules
 from riverrun.store import datasets, metrics, run_data, runs
@@ -92,6 +93,8 @@ class RunWriter:
             if latest:
                 await metrics.append(tx, key, payload)
                 await metrics.upsert_latest(tx, key, state.experiment_id, latest)
+            if batch.of_models:
+                await log_to_models(tx, key, batch, ids, viewer=viewer)
             await runs.touch(tx, key, by=viewer.name, at_ms=at_ms)
 
         await self._engine.write(work)

@@ -6,17 +6,17 @@ from riverrun.auth.levels import Level
 from riverrun.auth.viewer import Viewer
 from riverrun.clock import new_run_id, now_ms
 from riverrun.entities.runs import Run, RunData, RunInfo, RunInputs, RunTag
-from riverrun.errors import InvalidParameterValue, ResourceDoesNotExist
+from riverrun.errors import InvalidParameterValue
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import RUNS
 from riverrun.services import limits, names
-from riverrun.services.active import require_active
+from riverrun.services.active import require_active, require_active_experiment
 from riverrun.services.compaction import Compactor
 from riverrun.services.documents import Built, Documents
 from riverrun.services.key_names import KeyNames
 from riverrun.services.run_names import random_run_name
 from riverrun.services.values import ValueRules
-from riverrun.store import experiments, run_data, run_search
+from riverrun.store import run_data, run_search
 from riverrun.store import runs as store
 from riverrun.store.engine import Engine, Tx
 from riverrun.store.filters import View, key_names
@@ -39,7 +39,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class RunChange:
-    """What an update changes; None leaves as it is, an empty name and an end time of 0 too."""
+    """What an update changes; None leaves as it is, an empty name too; an end time of 0 is none."""
 
     status: str | None
     end_time: int | None
@@ -93,15 +93,7 @@ class Runs:
         by = viewer.name or new.user_id
 
         async def work(tx: Tx) -> str:
-            viewer.require(Level.EDIT, experiment_id)
-            experiment = await experiments.find_state(tx, experiment_id, workspace=viewer.workspace)
-            if experiment is None:
-                raise ResourceDoesNotExist(f"No Experiment with id={experiment_id} exists")
-            if experiment.lifecycle_stage != "active":
-                raise InvalidParameterValue(
-                    f"The experiment {experiment_id} must be in the 'active' state. "
-                    f"Current state is {experiment.lifecycle_stage}."
-                )
+            experiment = await require_active_experiment(tx, experiment_id, viewer)
             uri = join_uri(experiment.artifact_location, run_id.hex(), "artifacts")
             await store.insert(
                 tx,
@@ -150,7 +142,7 @@ class Runs:
         return info.artifact_uri
 
     async def update(self, run_id: str, change: RunChange, *, viewer: Viewer) -> RunInfo:
-        """Any status may follow any other; the end time is never cleared."""
+        """Any status may follow any other; the end time stays unless one is given."""
         key, at_ms = names.run_key(run_id), now_ms()
         if change.name:
             names.check_length(change.name, limits.RUN_NAME_LENGTH_MAX, "run_name")
@@ -160,8 +152,8 @@ class Runs:
             state = await require_active(tx, key, viewer)
             if change.status is not None:
                 await store.set_status(tx, key, change.status)
-            if change.end_time:
-                await store.set_end_time(tx, key, change.end_time)
+            if change.end_time is not None:
+                await store.set_end_time(tx, key, change.end_time or None)
             if change.name:
                 await store.set_name(tx, key, change.name)
                 tag = {ids[names.RUN_NAME_TAG]: change.name}

@@ -180,7 +180,7 @@ class RunFilters:
     def on_row(self, test: Test, row: LiteralString) -> Sql:
         """The test on the field's own row, which exists: `row` is the alias of its table."""
         if test.field.entity is Entity.METRIC:
-            return _metric(test, row)
+            return metric_test(test, row)
         return text_test(test, f"{row}.value", self.dialect)
 
     def _keyed(self, test: Test) -> Sql:
@@ -314,8 +314,10 @@ def text_test(test: Test, column: LiteralString, dialect: Dialect) -> Sql:
             return value_test(test, column)
 
 
-def _metric(test: Test, row: LiteralString) -> Sql:
-    """NaN is 0 beside a flag, or a NULL minimum and maximum; only inequality matches it."""
+def metric_test(test: Test, row: LiteralString) -> Sql:
+    """The test on a metric's row, where NaN is 0 beside a flag, or a NULL minimum and maximum; only
+    inequality matches it.
+    """
     column: LiteralString = f"{row}.{value_column(test.field)}"
     is_nan: LiteralString = f"{column} IS NULL" if test.field.function else f"{row}.is_nan = 1"
     inside = value_test(test, column)

@@ -85,11 +85,19 @@ async def insert(tx: Tx, new: NewLoggedModel) -> None:
 
 async def state(tx: Tx, model_id: bytes) -> LoggedModelState | None:
     row = await tx.one(
-        "SELECT experiment_id, lifecycle_stage, artifact_uri FROM logged_models "
-        "WHERE model_id = ?",
+        "SELECT experiment_id, lifecycle_stage, artifact_uri FROM logged_models WHERE model_id = ?",
         (model_id,),
     )
     return None if row is None else LoggedModelState(*row)
+
+
+async def experiments_of(tx: Tx, model_ids: Sequence[bytes]) -> dict[bytes, int]:
+    """The experiments of those models that exist, deleted ones too."""
+    marks = _marks(model_ids)
+    rows = await tx.fetch(
+        f"SELECT model_id, experiment_id FROM logged_models WHERE model_id IN ({marks})", model_ids
+    )
+    return dict(rows)  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
 
 
 @dataclass(frozen=True, slots=True)

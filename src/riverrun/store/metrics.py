@@ -139,8 +139,8 @@ async def history_page(
     certain = 0
     for chunk in chunks:
         needed.append(chunk)
-        # The first chunk may lie before `after` in part, so its points are not counted on.
-        certain += chunk.points if len(needed) > 1 or after is None else 0
+        # A chunk that begins at the place of `after`, or earlier, may lie before it.
+        certain += chunk.points if after is None or chunk.first > after[:2] else 0
         if certain > limit:
             break
     parts = await chunk_points(tx, run_id, needed)

@@ -4,6 +4,7 @@ today's.
 SQLAlchemy and Alembic are imported only when there is something to change.
 """
 
+import logging
 import sqlite3
 from enum import Enum
 from pathlib import Path
@@ -15,7 +16,7 @@ from riverrun.obs.logs import Log
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest step in `migrations/versions`; a test holds it to that."""
 VERSION_TABLE = "riverrun_schema_version"
 """Not Alembic's default name: other tools keep theirs in the same database under that one."""
@@ -72,6 +73,7 @@ def ensure(path: Path) -> None:
 
 def _upgrade(path: Path) -> None:
     """Runs the steps that are missing, all in one transaction."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # It tells of each of its plugins.
     # Half a second of imports that a start with a current schema does without.
     from alembic.config import Config  # noqa: PLC0415
     from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415

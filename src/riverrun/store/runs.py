@@ -100,7 +100,7 @@ async def set_status(tx: Tx, run_id: bytes, status: str) -> None:
     await tx.execute("UPDATE runs SET status = ? WHERE run_id = ?", (status, run_id))
 
 
-async def set_end_time(tx: Tx, run_id: bytes, end_time: int) -> None:
+async def set_end_time(tx: Tx, run_id: bytes, end_time: int | None) -> None:
     await tx.execute("UPDATE runs SET end_time = ? WHERE run_id = ?", (end_time, run_id))
 
 

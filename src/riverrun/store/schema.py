@@ -3,8 +3,8 @@ request.
 
 Rules that every table keeps (ARCHITECTURE.md, "Tables"):
 
-- a hot table has the run, or the logged model, first in its primary key and in every unique constraint, and no surrogate
-  id;
+- a hot table has the run, or the logged model, first in its primary key and in every unique
+  constraint, and no surrogate id;
 - whatever must be unique without the run lives in a small table, which the run path only reads;
 - times are milliseconds since the epoch, given as parameters, never `now()`;
 - a run's key everywhere is the 16 bytes of its public id.
@@ -31,7 +31,7 @@ from sqlalchemy import (
 metadata = MetaData()
 
 HOT = "hot"
-"""One row or more per run: written on the run path, distributable by run."""
+"""One row or more per run or logged model: written on the run path, distributable by it."""
 SMALL = "small"
 """Few rows, unique by name: the run path reads it, and adds to it only in a transaction of its own.
 """
@@ -234,15 +234,21 @@ logged_models = _table(
     Column("last_updated_timestamp", BigInteger, nullable=False),
     Column("created_by", String(255), nullable=False),
     Column("updated_by", String(255), nullable=False),
-    Index("logged_models_by_creation", "experiment_id", "creation_timestamp", "model_id"),
     Index(
-        "logged_models_by_name", "experiment_id", "name", "creation_timestamp", "model_id"
+        "logged_models_by_creation", "experiment_id", text("creation_timestamp DESC"), "model_id"
+    ),
+    Index(
+        "logged_models_by_name",
+        "experiment_id",
+        "name",
+        text("creation_timestamp DESC"),
+        "model_id",
     ),
     Index(
         "logged_models_by_source",
         "experiment_id",
         "source_run_id",
-        "creation_timestamp",
+        text("creation_timestamp DESC"),
         "model_id",
     ),
 )

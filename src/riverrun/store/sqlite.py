@@ -150,7 +150,8 @@ class SqliteEngine:
         Raises InvalidState when another server has it or it is not ours, TemporarilyUnavailable
         when its disk does not let us.
         """
-        path = path.resolve()  # A link to the file must not lead around its lock.
+        # A link to the file must not lead around its lock.
+        path = await asyncio.to_thread(path.resolve)
         lock = await asyncio.to_thread(_locked, path)
         try:
             await asyncio.to_thread(upgrade, path)
@@ -361,6 +362,12 @@ def _locked(path: Path) -> int:
             f"Another server has the database {path} open. One SQLite file serves one server; "
             "stop the other one, or give each a --backend-store-uri of its own."
         ) from None
+    if path.exists() and not os.access(path, os.W_OK):
+        os.close(lock)
+        # SQLite would open it all the same, and refuse each write later.
+        raise TemporarilyUnavailable(
+            f"The database {path} cannot be opened: this user may not write it."
+        )
     return lock
 
 

@@ -8,6 +8,7 @@ tolerant path, which knows all of it and explains what is left as an error.
 import json
 import math
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from typing import Any, Generic, TypeVar, cast, get_args
@@ -73,6 +74,12 @@ class Reader(Generic[MessageT]):
                     continue
                 raise missing(name)
         return message
+
+
+def with_path(message: MessageT, values: Mapping[str, str]) -> MessageT:
+    """The message with what the request's path says, which is decoded already."""
+    _refuse_unstorable(dict(values))
+    return msgspec.structs.replace(message, **values)
 
 
 def missing(name: str) -> InvalidParameterValue:

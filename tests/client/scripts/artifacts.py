@@ -29,7 +29,8 @@ def make_files():
 def digests(folder):
     files = [each for each in Path(folder).rglob("*") if each.is_file()]
     return {
-        str(each.relative_to(folder)): hashlib.sha256(each.read_bytes()).hexdigest() for each in files
+        str(each.relative_to(folder)): hashlib.sha256(each.read_bytes()).hexdigest()
+        for each in files
     }
 
 
@@ -46,7 +47,8 @@ def log_pictures():
     except ImportError:
         return False
     mlflow.log_image(np.zeros((4, 4, 3), dtype=np.uint8), "pictures/black.png")
-    mlflow.log_image(np.ones((4, 4, 3), dtype=np.uint8), key="steps", step=3)
+    for step in (3, 17):  # Releases of 2.x write `%17` into the name, which is no escape.
+        mlflow.log_image(np.ones((4, 4, 3), dtype=np.uint8), key="steps", step=step)
     figure = Figure()
     figure.subplots().plot([1, 2, 3])
     mlflow.log_figure(figure, "pictures/figure.png")
@@ -70,7 +72,7 @@ try:
     mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="notes/none.txt")
     missing = None
 except Exception as error:  # noqa: BLE001 - Releases raise different classes.
-    missing = "notes/none.txt" in str(error) or type(error).__name__
+    missing = "none.txt" in str(error)
 
 tree = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, dst_path="down")
 one = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/notes/a.txt")
@@ -81,7 +83,8 @@ print(
             "notes": listed("notes"),
             "many": listed("a/b/many")
             == [
-                [f"a/b/many/{path.name}", False, path.stat().st_size] for path in sorted(many.iterdir())
+                [f"a/b/many/{path.name}", False, path.stat().st_size]
+                for path in sorted(many.iterdir())
             ],
             "of a file": listed("notes/a.txt"),
             "of nothing": listed("nowhere"),

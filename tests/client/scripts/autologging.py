@@ -10,15 +10,24 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
 mlflow.set_experiment(sys.argv[1])
-mlflow.sklearn.autolog(log_models=sys.argv[2] == "with-model")
+with_model = sys.argv[2] == "with-model"
+mlflow.sklearn.autolog(log_models=with_model)
 data, target = load_iris(return_X_y=True)
 
 started = time.monotonic()
-LogisticRegression(max_iter=200).fit(data, target)
+fitted = LogisticRegression(max_iter=200).fit(data, target)
 took_s = time.monotonic() - started
 
 client = mlflow.MlflowClient()
+mlflow.sklearn.autolog(disable=True)
 run = client.get_run(mlflow.last_active_run().info.run_id)
+
+
+def predicts_the_same():
+    loaded = mlflow.sklearn.load_model(f"runs:/{run.info.run_id}/model")
+    return (loaded.predict(data) == fitted.predict(data)).tolist() == [True] * len(data)
+
+
 print(
     json.dumps(
         {
@@ -29,6 +38,7 @@ print(
             "artifacts": [each.path for each in client.list_artifacts(run.info.run_id)],
             "datasets": [each.dataset.name for each in run.inputs.dataset_inputs],
             "estimator": run.data.tags.get("estimator_name"),
+            "predicts": predicts_the_same() if with_model else None,
             "took_s": took_s,
         }
     )

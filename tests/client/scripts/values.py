@@ -13,7 +13,9 @@ client = mlflow.MlflowClient()
 
 
 def history(run, key):
-    return [[each.step, str(each.value)] for each in client.get_metric_history(run.info.run_id, key)]
+    return [
+        [each.step, str(each.value)] for each in client.get_metric_history(run.info.run_id, key)
+    ]
 
 
 def own(tags):

@@ -38,7 +38,7 @@ class GetMetricHistoryBulkInterval(Message, frozen=True):
     max_results: Int32 | None = None
 
 
-class GetMetricHistoryBulkResponse(msgspec.Struct, frozen=True):
+class GetMetricHistoryBulkResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """Joined from parts, one for each run; the struct describes it."""
 
-    metrics: list[MetricWithRunId]
+    metrics: list[MetricWithRunId] = []

@@ -28,17 +28,17 @@ def upgrade() -> None:
     op.create_index(
         "logged_models_by_creation",
         "logged_models",
-        ["experiment_id", "creation_timestamp", "model_id"],
+        ["experiment_id", sa.text("creation_timestamp DESC"), "model_id"],
     )
     op.create_index(
         "logged_models_by_name",
         "logged_models",
-        ["experiment_id", "name", "creation_timestamp", "model_id"],
+        ["experiment_id", "name", sa.text("creation_timestamp DESC"), "model_id"],
     )
     op.create_index(
         "logged_models_by_source",
         "logged_models",
-        ["experiment_id", "source_run_id", "creation_timestamp", "model_id"],
+        ["experiment_id", "source_run_id", sa.text("creation_timestamp DESC"), "model_id"],
     )
     op.create_table(
         "logged_model_params",

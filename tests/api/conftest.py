@@ -1,0 +1,13 @@
+import pytest
+from tests.api.protocol import unique
+from tests.fixtures.server import Server
+
+
+@pytest.fixture
+def experiment(server: Server) -> str:
+    return server.create_experiment(unique("experiment"))
+
+
+@pytest.fixture
+def run(server: Server, experiment: str) -> str:
+    return server.create_run(experiment)

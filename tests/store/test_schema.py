@@ -1,0 +1,83 @@
+"""The rules that `store/schema.py` states, held against every table in it."""
+
+import pytest
+from sqlalchemy import Integer, LargeBinary, Table, UniqueConstraint
+
+from riverrun.store.schema import HOT, LOCAL, SMALL, metadata
+
+TABLES = list(metadata.tables.values())
+OWNERS = {"run_id", "model_id"}
+"""A row of a hot table belongs to a run or to a logged model."""
+
+tables = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+hot_tables = pytest.mark.parametrize(
+    "table", [table for table in TABLES if table.info["kind"] == HOT], ids=lambda table: table.name
+)
+
+
+@tables
+def test_every_table_says_what_it_is(table: Table):
+    assert table.info["kind"] in {HOT, SMALL, LOCAL}
+
+
+@tables
+def test_no_table_refers_to_another(table: Table):
+    """A foreign key would tie the tables of one run to tables that live elsewhere."""
+    assert not table.foreign_keys
+
+
+@tables
+def test_every_table_has_a_primary_key(table: Table):
+    assert list(table.primary_key)
+
+
+@tables
+def test_the_database_fills_in_nothing(table: Table):
+    """Times and ids come from us: the same on every database and in every retry."""
+    for column in table.columns:
+        assert column.server_default is None, column.name
+        assert column.default is None, column.name
+        assert column.onupdate is None, column.name
+
+
+@tables
+def test_only_the_dictionary_of_names_has_ids_of_the_database(table: Table):
+    counted = table.autoincrement_column
+    is_alone = len(table.primary_key) == 1 and isinstance(
+        next(iter(table.primary_key)).type, Integer
+    )
+    if table.name == "key_names":
+        assert counted is not None
+    elif is_alone:
+        assert counted is None, f"{counted}: say autoincrement=False"
+
+
+@hot_tables
+def test_a_hot_table_has_its_owner_first_in_its_primary_key(table: Table):
+    first = next(iter(table.primary_key))
+    assert first.name in OWNERS
+    assert isinstance(first.type, LargeBinary)
+    assert first.type.length == 16
+    assert first.primary_key
+
+
+@hot_tables
+def test_a_hot_table_is_unique_only_by_its_owner(table: Table):
+    constraints = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
+    unique = [list(each.columns) for each in constraints]
+    unique += [list(index.columns) for index in table.indexes if index.unique]
+    assert [columns[0].name for columns in unique if columns[0].name not in OWNERS] == []
+
+
+@hot_tables
+def test_a_hot_table_is_stored_by_its_primary_key(table: Table):
+    """On SQLite: the rows of one run lie together, and there is no second tree."""
+    assert table.dialect_kwargs["sqlite_with_rowid"] is False
+
+
+@tables
+def test_a_run_is_known_by_sixteen_bytes(table: Table):
+    if "run_id" in table.columns:
+        kind = table.columns["run_id"].type
+        assert isinstance(kind, LargeBinary)
+        assert kind.length == 16
