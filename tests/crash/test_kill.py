@@ -16,7 +16,7 @@ from tests.crash.writers import BulkWriter, RunWriter, Uploader
 from tests.fixtures.server import Server, serving
 
 SOAK = os.environ.get("RIVERRUN_SOAK") == "1"
-KILLS = 400 if SOAK else 8
+KILLS = 200 if SOAK else 8
 LIVES_S = (0.05, 1.2)
 """How long the server lives between two kills."""
 

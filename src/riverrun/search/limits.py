@@ -3,6 +3,9 @@
 MAX_FILTER_LENGTH = 262_144
 """Characters of a filter: room for thousands of quoted run ids."""
 
+MAX_TOKENS = 20_000
+"""Words and signs in one filter: twice what the longest list of values has."""
+
 MAX_CLAUSES = 200
 """Comparisons in one filter: each becomes a subquery, and SQLite nests them at most 1000 deep."""
 

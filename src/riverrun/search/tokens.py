@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from riverrun.errors import InvalidParameterValue
+from riverrun.search.limits import MAX_TOKENS
 
 _SHOWN_BEFORE = 60
 _SHOWN_AFTER = 40
@@ -88,6 +89,8 @@ def scan(source: Source) -> tuple[Token, ...]:
             raise source.error(position, _unreadable(source.text[position]))
         if match.lastgroup != "space":
             tokens.append(_token(match))
+            if len(tokens) > MAX_TOKENS:
+                raise source.error(position, f"more than {MAX_TOKENS} words and signs")
         position = match.end()
     return (*tokens, Token(Kind.END, "", len(source.text)))
 

@@ -111,7 +111,8 @@ class Artifacts:
 
     async def presign_of_run(self, run_id: str, *, direction: str, viewer: Viewer) -> None:
         """Only runs that lie in a cloud store directly have such URLs; no run does yet."""
-        uri = await self._runs.artifact_uri(run_id, viewer=viewer, level=Level.READ)
+        level = Level.EDIT if direction == "upload" else Level.READ
+        uri = await self._runs.artifact_uri(run_id, viewer=viewer, level=level)
         raise InvalidParameterValue(
             f"Presigned {direction} is not supported for the artifact URI scheme "
             f"'{parse_location(uri).scheme}'. This endpoint requires a direct cloud storage "

@@ -247,3 +247,8 @@ def test_a_limit_is_named_when_it_is_passed(
 @pytest.mark.parametrize("text", ["(" * 100_000, "NOT " * 60_000, "min(" * 50_000, "'" * 99_999])
 def test_deep_nonsense_is_an_ordinary_error(text: str) -> None:
     assert message(text).startswith("Invalid filter: ")
+
+
+def test_a_filter_of_endless_signs_is_refused_early():
+    with pytest.raises(InvalidParameterValue, match="more than 20000 words and signs"):
+        parse_filter("(" * 200_000, RUNS)
