@@ -127,6 +127,8 @@ async def delete(tx: Tx, model_id: bytes, change: Change) -> None:
 
 async def params(tx: Tx, model_id: bytes, key_ids: Sequence[int]) -> dict[int, str]:
     """The values of those keys that the model has."""
+    if not key_ids:
+        return {}
     rows = await tx.fetch(
         "SELECT key_id, value FROM logged_model_params "
         f"WHERE model_id = ? AND key_id IN ({_marks(key_ids)})",
