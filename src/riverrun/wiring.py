@@ -68,6 +68,7 @@ class Server:
             metrics=MetricReader(engine, key_names),
             artifacts=Artifacts(self._store(), runs, logged_models),
             logged_models=logged_models,
+            document=openapi_document,
             multipart_uploads=False,
             multipart_downloads=False,
         )
@@ -90,6 +91,12 @@ class Server:
         if self._engine is None:
             return "starting"
         return await self._engine.trouble()
+
+
+def openapi_document() -> bytes:
+    from riverrun.api.openapi import document  # noqa: PLC0415 - Rarely asked for, and large.
+
+    return document()
 
 
 def build(settings: Settings) -> ASGIApp:

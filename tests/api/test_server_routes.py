@@ -1,5 +1,7 @@
 """Which paths are served, under which prefixes, and what the server says of itself."""
 
+import re
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -231,3 +233,32 @@ def test_the_default_workspace_is_the_one_there_is(server: Server, name: str):
 def test_what_clients_ask_first_answers_with_any_workspace(server: Server, path: str):
     answer = server.request("GET", path, None, {"X-MLFLOW-WORKSPACE": "team-a"})
     assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/3.0/mlflow/server-info"])
+def test_a_small_answer_leaves_in_one_piece(server: Server, path: str):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        for _ in range(3):
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+            length = re.search(rb"(?i)content-length: (\d+)", head)
+            assert length, head
+            assert len(body) == int(length[1])
+
+
+def test_answers_without_a_body_are_not_held_back(server: Server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        for _ in range(2):
+            connection.sendall(b"HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_asks_before_it_sends_is_told_to_go_on(server: Server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(
+            b"PUT /api/2.0/mlflow-artifacts/artifacts/0/expect/f HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")

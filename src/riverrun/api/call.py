@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from riverrun.auth.viewer import Authenticate, Viewer
@@ -19,6 +19,8 @@ class Services:
     metrics: MetricReader
     artifacts: Artifacts
     logged_models: LoggedModels
+    document: Callable[[], bytes]
+    """The OpenAPI document."""
     multipart_uploads: bool
     multipart_downloads: bool
 

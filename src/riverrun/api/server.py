@@ -35,6 +35,4 @@ async def post_ui_telemetry(call: Call, message: Empty) -> UiTelemetryTaken:
 
 async def get_openapi(call: Call, message: Empty) -> bytes:
     """This API as an OpenAPI 3.1 document."""
-    from riverrun.api.openapi import document  # noqa: PLC0415 - Rarely asked for, and large.
-
-    return document()
+    return call.services.document()

@@ -1,5 +1,6 @@
 """Running the application under uvicorn: sockets, TLS, and a stop that loses nothing."""
 
+import gc
 import os
 import signal
 import socket
@@ -112,6 +113,7 @@ def serve(app: ASGIApp, sockets: Sequence[socket.socket], serving: Serving) -> N
     class Announcing(Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            rest_the_collector()
             for each in sockets or ():
                 log.info("listening", url=url_of(each, tls=serving.tls is not None))
 
@@ -134,6 +136,16 @@ def serve(app: ASGIApp, sockets: Sequence[socket.socket], serving: Serving) -> N
             sys.stderr.flush()
             os._exit(FORCED_STOP)
     sys.exit(0)
+
+
+def rest_the_collector() -> None:
+    """What is imported stays, so the garbage collector need not look at it again and again, and a
+    batch of a thousand metrics is no reason to look at all: with Python's defaults every hundredth
+    request waits 20 ms for it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
 
 
 def noting_failures(app: ASGIApp, failures: list[str]) -> ASGIApp:

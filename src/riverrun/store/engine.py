@@ -6,7 +6,7 @@ on the event loop. So rules are written once. A unit of work may be run more tha
 change nothing but the database.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from riverrun.store.dialects import Dialect
@@ -30,7 +30,7 @@ class Tx(Protocol):
         """The number of rows changed. Raises ConflictError."""
         ...
 
-    async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         """Raises ConflictError."""
         ...
 

@@ -7,9 +7,12 @@ after its commit. WAL with synchronous=FULL: an answered write survives a power 
 import asyncio
 import fcntl
 import os
+import re
 import sqlite3
 import threading
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -33,6 +36,8 @@ GROUP_MAX = 256
 QUEUE_MAX = 10_000
 """Units of work waiting for the writer; beyond it the server says 503 at once."""
 READERS = 3
+ROWS_TOGETHER = 100
+"""Rows in one statement: at most 22 columns in 32 766 binds, and a bound on cached statements."""
 BUSY_TIMEOUT_S = 10
 """How long the writer waits for another process's transaction, such as a command's, before it says
 503.
@@ -41,7 +46,22 @@ CACHE_KIB = {"writer": 16_384, "reader": 4_096}
 WAL_PAGES = 4_000
 """Pages of 4 KiB in the write-ahead log before they are moved into the database file."""
 
+_VALUES = re.compile(r"VALUES (\([?, ]+\))")
+
 _log = Log("riverrun.store")
+
+
+@lru_cache(maxsize=1024)
+def with_rows(sql: str, count: int) -> str | None:
+    """The insert of one row as an insert of many; None for other statements.
+
+    The driver gives the interpreter's lock away and takes it back at every step, which waits for
+    the event loop: one statement of ten rows is several times faster than ten of one.
+    """
+    match = _VALUES.search(sql)
+    if match is None:
+        return None
+    return f"{sql[: match.start()]}VALUES {', '.join([match[1]] * count)}{sql[match.end() :]}"
 
 
 class SqliteTx:
@@ -63,9 +83,16 @@ class SqliteTx:
         except sqlite3.IntegrityError as error:
             raise ConflictError from error
 
-    async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         try:
-            self._connection.executemany(sql, rows)  # pyright: ignore[reportArgumentType]
+            for start in range(0, len(rows), ROWS_TOGETHER):
+                part = rows[start : start + ROWS_TOGETHER]
+                together = with_rows(sql, len(part))
+                if together is None:
+                    self._connection.executemany(sql, part)  # pyright: ignore[reportArgumentType]
+                else:
+                    binds = tuple(chain.from_iterable(part))
+                    self._connection.execute(together, binds)  # pyright: ignore[reportArgumentType]
         except sqlite3.IntegrityError as error:
             raise ConflictError from error
 
