@@ -21,6 +21,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(params=[name for name in STORES if name != "memory"])
+def store_on_disk(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    """The stores that are to pass files of any size in constant memory."""
+    return STORES[request.param](tmp_path / "root")
+
+
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
     return STORES[request.param](tmp_path / "root")

@@ -16,7 +16,6 @@ from riverrun.artifacts.contract import (
     ArtifactStore,
     InvalidArtifactPath,
 )
-from riverrun.artifacts.memory import MemoryStore
 from riverrun.errors import NotImplementedHere
 
 pytestmark = pytest.mark.anyio
@@ -362,9 +361,8 @@ async def test_empty_segments_do_not_count(store: ArtifactStore):
     assert await names(store, "a/") == ["b"]
 
 
-async def test_memory_stays_constant_both_ways(store: ArtifactStore):
-    if isinstance(store, MemoryStore):
-        pytest.skip("keeps its files in memory")
+async def test_memory_stays_constant_both_ways(store_on_disk: ArtifactStore):
+    store = store_on_disk
 
     async def sixty_four_mib() -> AsyncIterator[bytes]:
         for _ in range(1024):
