@@ -18,8 +18,8 @@ run: $(READY) ## Serve on http://127.0.0.1:5000 with SQLite and a local folder
 test: $(READY) clients lint types ## All checks and all tests, with real clients
 	$(BIN)/pytest -q
 
-test-quick: $(READY) ## The tests that need no other environment, under a minute
-	$(BIN)/pytest -q -m "not slow and not client"
+test-quick: $(READY) ## The loop while you work: no clients, no hostile input; under a minute
+	$(BIN)/pytest -q -m "not slow and not client" --ignore tests/hostile
 
 lint: $(READY) ## ruff and the import contracts
 	$(BIN)/ruff check .
