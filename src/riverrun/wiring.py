@@ -2,6 +2,7 @@
 that knows all rooms.
 """
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from starlette.types import ASGIApp
@@ -9,6 +10,7 @@ from starlette.types import ASGIApp
 from riverrun.api.call import Services
 from riverrun.api.routes import routes
 from riverrun.artifacts.contract import ArtifactStore
+from riverrun.artifacts.local import LocalStore
 from riverrun.artifacts.resolve import open_store
 from riverrun.asgi.app import Application, Lifecycle
 from riverrun.asgi.middleware.access_log import AccessLog
@@ -42,6 +44,7 @@ class Server:
         self._settings = settings
         self._engine: SqliteEngine | None = None
         self._compactor: Compactor | None = None
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> Services:
         """Raises TrackingError with one sentence when the server cannot start."""
@@ -66,21 +69,26 @@ class Server:
             runs=runs,
             run_writer=RunWriter(engine, key_names=key_names, compactor=compactor, values=values),
             metrics=MetricReader(engine, key_names),
-            artifacts=Artifacts(self._store(), runs, logged_models),
+            artifacts=Artifacts(self._opened_store(), runs, logged_models),
             logged_models=logged_models,
             document=openapi_document,
             multipart_uploads=False,
             multipart_downloads=False,
         )
 
-    def _store(self) -> ArtifactStore | None:
+    def _opened_store(self) -> ArtifactStore | None:
         settings = self._settings
         if not settings.serves_artifacts:
             return None
         threads = ThreadPoolExecutor(ARTIFACT_THREADS, thread_name_prefix="artifacts")
-        return open_store(settings.artifact_destination, threads, fsync=settings.artifact_fsync)
+        store = open_store(settings.artifact_destination, threads, fsync=settings.artifact_fsync)
+        if isinstance(store, LocalStore):
+            self._sweeping = asyncio.create_task(store.sweep_daily())
+        return store
 
     async def stop(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         if self._compactor is not None:
             await self._compactor.stop()
         if self._engine is not None:

@@ -408,3 +408,15 @@ def test_every_refusal_of_the_system_has_its_error(number: int, expected: type[o
     error = translation(OSError(number, "disk speak"), "d/f", ArtifactNotFound)
     assert type(error) is expected
     assert "disk speak" not in str(error)
+
+
+async def test_a_server_sweeps_when_it_starts(tmp_path: Path):
+    leftover = tmp_path / SCRATCH / "upload"
+    put(leftover, b"half a file")
+    sweeping = asyncio.create_task(LocalStore(tmp_path).sweep_daily(older_than_s=-1))
+    for _ in range(200):
+        if not leftover.exists():
+            break
+        await asyncio.sleep(0.01)
+    sweeping.cancel()
+    assert not leftover.exists()

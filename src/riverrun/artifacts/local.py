@@ -14,10 +14,14 @@ from riverrun.artifacts.contract import (
 )
 from riverrun.artifacts.paths import safe_file_path, safe_path
 from riverrun.artifacts.tree import Download, Tree, Upload
+from riverrun.errors import TemporarilyUnavailable
+from riverrun.obs.logs import Log
 
 WRITE_BYTES = 512 * 1024
 WRITE_CHUNKS_MAX = 1024  # Bounds the memory that tiny chunks take beside their bytes.
 SCRATCH_AGE_S_MAX = 24 * 60 * 60
+
+log = Log("riverrun.artifacts")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -80,6 +84,17 @@ class LocalStore(ArtifactStore):
         An upload in progress is as young as its last chunk, so the default spares it.
         """
         return await self._in_thread(self._tree.sweep, older_than_s)
+
+    async def sweep_daily(self, *, older_than_s: int = SCRATCH_AGE_S_MAX) -> None:
+        """Sweeps now and then once a day, until it is cancelled."""
+        while True:
+            try:
+                removed = await self.sweep(older_than_s=older_than_s)
+            except TemporarilyUnavailable as error:
+                log.warning("sweep failed", reason=error.message)
+            else:
+                log.debug("swept", removed=removed)
+            await asyncio.sleep(24 * 3600)
 
     async def _in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         """Runs the call and waits for its end even when cancelled.
