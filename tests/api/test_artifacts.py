@@ -1,6 +1,10 @@
 """Artifacts through the server: up, down, in parts, listed, deleted; paths that lead astray."""
 
+import socket
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -404,3 +408,28 @@ def test_a_proxied_run_has_no_presigned_urls(files: Files, direction: str):
     refused(files.server.post(path, {"run_id": files.run}))
     refused(files.server.post(path, {"path": "f"}))
     not_found(files.server.post(path, {"run_id": NO_RUN, "path": "f"}))
+
+
+def test_a_download_ends_when_its_client_leaves(server: Server):
+    folder = server.folder / "mlartifacts" / "0" / "left"
+    folder.mkdir(parents=True)
+    with (folder / "sparse.bin").open("wb") as file:
+        file.truncate(50 * 1024**3)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(
+            b"GET " + PROXY.encode() + b"/0/left/sparse.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        assert _has_open(server.pid, "sparse.bin")
+    deadline = time.monotonic() + 3
+    while _has_open(server.pid, "sparse.bin"):
+        assert time.monotonic() < deadline, "the server reads on for nobody"
+        time.sleep(0.05)
+
+
+def _has_open(pid: int, name: str) -> bool:
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            if descriptor.readlink().name == name:
+                return True
+    return False

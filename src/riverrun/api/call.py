@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from riverrun.auth.viewer import Authenticate, Viewer
@@ -44,7 +44,7 @@ class Call:
 class Answer:
     """An answer that is not one JSON message: parts of JSON, or a file."""
 
-    body: AsyncIterator[bytes] | bytes
+    body: AsyncGenerator[bytes] | bytes
     media_type: str = "application/json"
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict[str, str])

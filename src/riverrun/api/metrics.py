@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from riverrun.api.call import Answer, Call
 from riverrun.services.metrics import HistoryRequest, IntervalRequest
@@ -29,7 +29,7 @@ def _closed(part: Part) -> bytes:
     return b'{"metrics":[%b]%b}' % (text, following)
 
 
-async def _streamed(first: Part, parts: AsyncIterator[Part]) -> AsyncIterator[bytes]:
+async def _streamed(first: Part, parts: AsyncIterator[Part]) -> AsyncGenerator[bytes]:
     yield b'{"metrics":[' + first[0]
     token = first[1]
     async for text, following in parts:

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from riverrun.api.call import Answer, Call
 from riverrun.services.runs import NewRun, RunChange, RunPage, RunQuery
@@ -57,7 +57,7 @@ async def search_runs(call: Call, message: m.SearchRuns) -> bytes | Answer:
     return Answer(_streamed(page, page.documents))
 
 
-async def _streamed(page: RunPage, parts: AsyncIterator[list[bytes]]) -> AsyncIterator[bytes]:
+async def _streamed(page: RunPage, parts: AsyncIterator[list[bytes]]) -> AsyncGenerator[bytes]:
     opening = b'{"runs":['
     async for documents in parts:
         yield opening + b",".join(documents)

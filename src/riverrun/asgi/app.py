@@ -2,7 +2,9 @@
 table.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -90,7 +92,7 @@ class Application:
                 return
             answer = await self._answer(found, scope, receive)
             if isinstance(answer, Answer):
-                await _send_answer(answer, scope["method"], send)
+                await _send_answer(answer, scope["method"], receive, send)
             else:
                 body = answer if isinstance(answer, bytes) else encode(answer)
                 await _send_body(200, body, (JSON,), send)
@@ -217,7 +219,7 @@ async def _send_body(
     await send({"type": "http.response.body", "body": body})
 
 
-async def _send_answer(answer: Answer, method: str, send: Send) -> None:
+async def _send_answer(answer: Answer, method: str, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", answer.media_type.encode())]
     headers.extend(
         (name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()
@@ -229,20 +231,36 @@ async def _send_answer(answer: Answer, method: str, send: Send) -> None:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
         return
-    await _send_stream(answer.status, answer.body, headers, send)
+    start: Message = {
+        "type": "http.response.start",
+        "status": answer.status,
+        "headers": headers,
+    }
+    gone = asyncio.create_task(_until_gone(receive))
+    try:
+        async with aclosing(answer.body) as parts:
+            await _send_stream(start, parts, gone, send)
+    finally:
+        gone.cancel()
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Ends when the client has left: the server drops what is sent to it, and says nothing."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _send_stream(
-    status: int, body: AsyncIterator[bytes], headers: list[tuple[bytes, bytes]], send: Send
+    start: Message, parts: AsyncGenerator[bytes], gone: "asyncio.Task[None]", send: Send
 ) -> None:
     """The first part is awaited before the head is sent: its error can still be an answer."""
-    parts = aiter(body)
-    first = await anext(parts, None)
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    if first is not None:
-        await send({"type": "http.response.body", "body": first, "more_body": True})
-        async for part in parts:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+    first = await anext(parts, b"")
+    await send(start)
+    await send({"type": "http.response.body", "body": first, "more_body": True})
+    async for part in parts:
+        if gone.done():
+            return
+        await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 

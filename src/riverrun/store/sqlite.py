@@ -55,8 +55,8 @@ _log = Log("riverrun.store")
 def with_rows(sql: str, count: int) -> str | None:
     """The insert of one row as an insert of many; None for other statements.
 
-    The driver gives the interpreter's lock away and takes it back at every step, which waits for
-    the event loop: one statement of ten rows is several times faster than ten of one.
+    The driver hands the interpreter's lock over at every row of `executemany`, and taking it back
+    waits for the event loop; one statement of many rows does so once.
     """
     match = _VALUES.search(sql)
     if match is None:
