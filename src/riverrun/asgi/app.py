@@ -245,9 +245,12 @@ async def _send_answer(answer: Answer, method: str, receive: Receive, send: Send
 
 
 async def _until_gone(receive: Receive) -> None:
-    """Ends when the client has left: the server drops what is sent to it, and says nothing."""
-    while (await receive())["type"] != "http.disconnect":
-        await asyncio.sleep(0)  # A server whose `receive` never waits must not hold the loop.
+    """Ends when the client has left: the server drops what is sent to it, and says nothing.
+
+    A server whose `receive` never waits must not hold the event loop, hence the sleep.
+    """
+    while (await receive())["type"] != "http.disconnect":  # noqa: ASYNC110 - There is no event.
+        await asyncio.sleep(0)
 
 
 async def _send_stream(
