@@ -14,9 +14,6 @@ class KeyNames:
         self._engine = engine
         self._ids: dict[str, int] = {}
 
-    def known(self, name: str) -> bool:
-        return name in self._ids
-
     async def create(self, names: Iterable[str]) -> Mapping[str, int]:
         """A mapping that has the id of each name; new ones get a transaction of their own."""
         ids = self._bounded()

@@ -8,7 +8,6 @@ from riverrun.errors import InvalidParameterValue, ResourceDoesNotExist
 from riverrun.services import limits
 
 RUN_NAME_TAG = "mlflow.runName"
-PARENT_RUN_TAG = "mlflow.parentRunId"
 LOGGED_MODEL_HISTORY_TAG = "mlflow.log-model.history"
 CONTEXT_TAG = "mlflow.data.context"
 
