@@ -20,6 +20,7 @@ from riverrun.errors import (
     TemporarilyUnavailable,
     TrackingError,
 )
+from riverrun.store import flusher
 from riverrun.store.engine import ConflictError, Tx
 from riverrun.store.sqlite import GROUP_MAX, QUEUE_MAX, SqliteEngine, Ticks
 
@@ -460,12 +461,104 @@ def test_a_place_where_no_file_can_be_is_one_sentence(tmp_path: Path):
     asyncio.run(story())
 
 
-def test_a_full_commit_is_asked_for(path: Path):
+def test_a_write_is_answered_after_the_log_is_flushed(path: Path, monkeypatch: pytest.MonkeyPatch):
     """What is answered must survive a power cut, not only a kill."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(descriptor: int) -> None:
+        assert os.readlink(f"/proc/self/fd/{descriptor}") == f"{path}-wal"
+        begun.set()
+        assert may_end.wait(20)
 
     async def story(engine: SqliteEngine) -> None:
+        monkeypatch.setattr(flusher, "fdatasync", slow)
+        write = asyncio.create_task(engine.write(add("slow")))
+        await asyncio.to_thread(begun.wait)
+        assert await names(engine) == {"slow"}, "it is committed"
+        assert not write.done()
+        may_end.set()
+        assert await write == "slow"
+
+    play(path, story)
+
+
+def test_the_writer_goes_on_while_the_log_is_flushed(path: Path, monkeypatch: pytest.MonkeyPatch):
+    may_end, flushes = threading.Event(), list[int]()
+
+    def slow(descriptor: int) -> None:
+        flushes.append(descriptor)
+        assert may_end.wait(20)
+
+    async def story(engine: SqliteEngine) -> None:
+        monkeypatch.setattr(flusher, "fdatasync", slow)
+        writes: list[asyncio.Task[str]] = []
+        for name in ("one", "two", "three"):
+            writes.append(asyncio.create_task(engine.write(add(name))))
+            while name not in await names(engine):
+                await asyncio.sleep(0.001)
+        may_end.set()
+        assert await asyncio.gather(*writes) == ["one", "two", "three"]
+        assert len(flushes) == 2, "those that waited for the first share the second"
+
+    play(path, story)
+
+
+def test_after_a_flush_that_failed_nothing_is_answered_before_the_log_is_empty(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    may_fail = threading.Event()
+
+    def failing(descriptor: int) -> None:
+        assert may_fail.wait(20)
+        raise OSError(5, "Input/output error")
+
+    async def story(engine: SqliteEngine) -> None:
+        await engine.write(add("before"))
+        monkeypatch.setattr(flusher, "fdatasync", failing)
+        lost = asyncio.create_task(engine.write(add("lost")))
+        while "lost" not in await names(engine):
+            await asyncio.sleep(0.001)
+        behind = asyncio.create_task(engine.write(add("behind it in the log")))
+        while len(await names(engine)) < 3:
+            await asyncio.sleep(0.001)
+        monkeypatch.undo()
+        may_fail.set()
+        for write in (lost, behind):
+            with pytest.raises(TemporarilyUnavailable, match="may be lost"):
+                await write
+        statements = watched(engine)
+        assert await engine.write(add("after")) == "after"
+        assert "wal_checkpoint(TRUNCATE)" in statements[0]
+        assert await engine.trouble() is None
+
+    play(path, story)
+
+
+def test_a_log_that_cannot_be_emptied_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch):
+    def failing(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    async def story(engine: SqliteEngine) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(flusher, "fdatasync", failing)
+            with pytest.raises(TemporarilyUnavailable):
+                await engine.write(add("lost"))
+        engine._writer.execute("PRAGMA busy_timeout = 1")  # pyright: ignore[reportPrivateUsage]
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM key_names").fetchall()
+            for _ in range(2):
+                with pytest.raises(TemporarilyUnavailable, match="Another process"):
+                    await engine.write(add("refused"))
+        assert await engine.write(add("after")) == "after"
+        assert "refused" not in await names(engine)
+
+    play(path, story)
+
+
+def test_the_log_is_a_write_ahead_log(path: Path):
+    async def story(engine: SqliteEngine) -> None:
         writer = engine._writer  # pyright: ignore[reportPrivateUsage]
-        assert writer.execute("PRAGMA synchronous").fetchone() == (2,)
         assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
     play(path, story)

@@ -1,7 +1,7 @@
 """SQLite: one writer thread with group commit, some reader threads, and a connection for glances.
 
 Requests that arrive while a transaction is being committed join the next one; each is answered
-after its commit. WAL with synchronous=FULL: an answered write survives a power cut.
+after its commit and an fsync of the write-ahead log: an answered write survives a power cut.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from riverrun.obs.logs import Log
 from riverrun.store import migrate
 from riverrun.store.dialects import Dialect, SqliteDialect
 from riverrun.store.engine import ConflictError, Row, Work
+from riverrun.store.flusher import Flusher
 
 T = TypeVar("T")
 
@@ -158,7 +159,8 @@ def connect(path: Path, *, role: str, dialect: Dialect) -> sqlite3.Connection:
     connection.execute("PRAGMA temp_store = MEMORY")
     if role == "writer":
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        # The other half of full durability is `Flusher`.
+        connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     else:
         connection.execute("PRAGMA query_only = ON")
@@ -202,6 +204,7 @@ class SqliteEngine:
         self._glances = SqliteTx(self._glance_connection, self._sequence)
         readers = [connect(path, role="reader", dialect=self.dialect) for _ in range(READERS)]
         self._is_broken = self._is_closed = False
+        self._flusher = self._new_flusher()
         self._threads = [
             threading.Thread(target=self._write_loop, name="sqlite-writer", daemon=True),
             *(
@@ -241,6 +244,7 @@ class SqliteEngine:
             self._reads.put(None)
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(self._flusher.close)
         self._glance_connection.close()
         os.close(self._lock)
 
@@ -250,7 +254,8 @@ class SqliteEngine:
             await self.glance(lambda tx: tx.one("SELECT 1"))
         except TrackingError as error:
             return error.message
-        return None if self._threads[0].is_alive() else "The writer has stopped."
+        lives = self._threads[0].is_alive() and self._flusher.is_alive()
+        return None if lives else "The writer has stopped."
 
     # Threads -------------------------------------------------------------------------------------
 
@@ -278,7 +283,7 @@ class SqliteEngine:
                     break
                 group.append(following)
             self._commit(group)
-            self._post(group)
+            self._flusher.put(group)
         self._writer.close()
 
     def _commit(self, group: list[_Job]) -> None:
@@ -340,13 +345,41 @@ class SqliteEngine:
     def _sound_writer(self) -> sqlite3.Connection:
         """The writer's connection, made anew after a failure: one opened on a read-only file stays
         read-only.
+
+        After an fsync of the log that failed, what it says must reach the database file before
+        anything new is answered.
         """
         if self._is_broken:
             fresh = connect(self._path, role="writer", dialect=self.dialect)
             self._writer.close()
             self._writer = fresh
             self._is_broken = False
+        if self._flusher.failure is not None:
+            self._empty_log()
+            failed, self._flusher = self._flusher, self._new_flusher()
+            failed.close()
         return self._writer
+
+    def _empty_log(self) -> None:
+        is_busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            error = sqlite3.OperationalError("Somebody reads what is in the log.")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+
+    def _new_flusher(self) -> Flusher[_Job]:
+        """The connections are open, so the log is there."""
+        return Flusher(Path(f"{self._path}-wal"), self._answer)
+
+    def _answer(self, jobs: list[_Job], error: OSError | None) -> None:
+        """Called by the flusher, with jobs whose changes are on the disk or, after an error, may be
+        lost.
+        """
+        if error is not None:
+            _log.error("flush failed", reason=str(error), works=len(jobs))
+            for job in jobs:
+                job.error = job.error or TemporarilyUnavailable(_NOT_FLUSHED, retry_after_s=2)
+        self._post(jobs)
 
     def _post(self, jobs: list[_Job]) -> None:
         try:
@@ -400,6 +433,8 @@ def _locked(path: Path) -> int:
 def _last_seq(connection: sqlite3.Connection) -> int:
     return connection.execute("SELECT coalesce(max(seq), 0) FROM metric_log").fetchone()[0]
 
+
+_NOT_FLUSHED = "The disk of the database answers with errors; the write may be lost. Try it again."
 
 _UNAVAILABLE = {
     sqlite3.SQLITE_FULL: (
