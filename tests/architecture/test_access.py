@@ -82,7 +82,7 @@ async def started(services: Services) -> ASGIApp:
         assert message["type"] == "lifespan.startup.complete", message
         running.set()
 
-    task = asyncio.create_task(app({"type": "lifespan"}, receive, send))
+    task = asyncio.ensure_future(app({"type": "lifespan"}, receive, send))
     await running.wait()
     task.cancel()
     return app

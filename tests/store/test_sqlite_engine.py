@@ -54,6 +54,11 @@ async def names(engine: SqliteEngine) -> set[str]:
     }
 
 
+async def until_committed(engine: SqliteEngine, name: str) -> None:
+    while name not in await names(engine):  # noqa: ASYNC110 - Nobody tells before the answer.
+        await asyncio.sleep(0.001)
+
+
 class Gate:
     """Holds the writer up, so that what is written meanwhile is committed together."""
 
@@ -466,7 +471,7 @@ def test_a_write_is_answered_after_the_log_is_flushed(path: Path, monkeypatch: p
     begun, may_end = threading.Event(), threading.Event()
 
     def slow(descriptor: int) -> None:
-        assert os.readlink(f"/proc/self/fd/{descriptor}") == f"{path}-wal"
+        assert Path(f"/proc/self/fd/{descriptor}").readlink() == Path(f"{path}-wal")
         begun.set()
         assert may_end.wait(20)
 
@@ -494,8 +499,7 @@ def test_the_writer_goes_on_while_the_log_is_flushed(path: Path, monkeypatch: py
         writes: list[asyncio.Task[str]] = []
         for name in ("one", "two", "three"):
             writes.append(asyncio.create_task(engine.write(add(name))))
-            while name not in await names(engine):
-                await asyncio.sleep(0.001)
+            await until_committed(engine, name)
         may_end.set()
         assert await asyncio.gather(*writes) == ["one", "two", "three"]
         assert len(flushes) == 2, "those that waited for the first share the second"
@@ -516,11 +520,9 @@ def test_after_a_flush_that_failed_nothing_is_answered_before_the_log_is_empty(
         await engine.write(add("before"))
         monkeypatch.setattr(flusher, "fdatasync", failing)
         lost = asyncio.create_task(engine.write(add("lost")))
-        while "lost" not in await names(engine):
-            await asyncio.sleep(0.001)
-        behind = asyncio.create_task(engine.write(add("behind it in the log")))
-        while len(await names(engine)) < 3:
-            await asyncio.sleep(0.001)
+        await until_committed(engine, "lost")
+        behind = asyncio.create_task(engine.write(add("behind")))
+        await until_committed(engine, "behind")
         monkeypatch.undo()
         may_fail.set()
         for write in (lost, behind):

@@ -249,5 +249,9 @@ def test_what_is_no_request_passes_through_all():
     checked = HostCheck(lifespan, hosts=HostRule(), origins=OriginRule())
     logging_all = AccessLog(RequestId(checked), every=True)
     app = ForwardedHeaders(Compression(logging_all), trusted=("*",))
-    asyncio.run(app({"type": "lifespan"}, silent, deaf))
+
+    async def story() -> None:
+        await app({"type": "lifespan"}, silent, deaf)
+
+    asyncio.run(story())
     assert seen == ["lifespan"]

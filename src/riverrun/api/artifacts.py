@@ -91,14 +91,14 @@ async def get_logged_model_artifact(call: Call, message: m.GetLoggedModelArtifac
 
 
 async def upload_artifact(call: Call, message: Empty) -> Empty:
-    await call.services.artifacts.write(call.path, call.body, viewer=call.viewer)
+    await call.services.artifacts.write(call.path, call.body(), viewer=call.viewer)
     return Empty()
 
 
 async def upload_run_artifact(call: Call, message: m.GetArtifact) -> Empty:
     """The web UI's upload, of 10 MiB at the most."""
     await call.services.artifacts.write_of_run(
-        message.run, message.path or "", _limited(call.body), viewer=call.viewer
+        message.run, message.path or "", _limited(call.body()), viewer=call.viewer
     )
     return Empty()
 

@@ -1,5 +1,6 @@
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from riverrun.auth.viewer import Authenticate, Viewer
 from riverrun.services.artifacts import Artifacts
@@ -25,19 +26,18 @@ class Services:
     multipart_downloads: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What an endpoint gets beside its message.
 
-    `path` is what a route's trailing `*` stood for, decoded once; `body` the bytes of a route that
-    takes a file.
+    `path` is what a route's trailing `*` stood for, decoded once; `body` gives the bytes of a route
+    that takes a file.
     """
 
     services: Services
     viewer: Viewer
     path: str
     headers: Mapping[bytes, bytes]
-    body: AsyncIterator[bytes]
+    body: Callable[[], AsyncGenerator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -63,13 +64,12 @@ class Application:
         self._request_bytes_max = request_bytes_max
         self._services: Services | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
-        elif page := self._pages.get(scope["path"]):
-            await _page(page, scope, receive, send)
-        else:
-            await self._respond(scope, receive, send)
+            return self._live(receive, send)
+        if page := self._pages.get(scope["path"]):
+            return _page(page, scope, receive, send)
+        return self._respond(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -127,7 +127,7 @@ class Application:
         if values:
             _decoded(scope["raw_path"])
             message = with_path(message, values)
-        call = Call(services, viewer, path, headers, _chunks(receive))
+        call = Call(services, viewer, path, headers, partial(_chunks, receive))
         return await route.endpoint(call, message)
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:

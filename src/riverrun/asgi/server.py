@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -151,13 +151,13 @@ def rest_the_collector() -> None:
 def noting_failures(app: ASGIApp, failures: list[str]) -> ASGIApp:
     """Keeps the sentence with which the application refuses to start."""
 
-    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
-        async def note(message: Message) -> None:
+    def noting(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        def note(message: Message) -> Awaitable[None]:
             if message["type"] == "lifespan.startup.failed":
                 failures.append(message.pop("message", ""))
-            await send(message)
+            return send(message)
 
-        await app(scope, receive, note if scope["type"] == "lifespan" else send)
+        return app(scope, receive, note if scope["type"] == "lifespan" else send)
 
     return noting
 

@@ -1,7 +1,7 @@
 """Metric points of one write, as columns, checked and normalised."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
 from operator import attrgetter, itemgetter
@@ -50,6 +50,10 @@ class MetricBatch:
     """Columns of equal length. `values` may hold NaN, never an infinity."""
 
     keys: list[str]
+    period: int
+    """After how many points the keys repeat, all in the same order: a training loop's batches do,
+    and are taken apart by slices. The number of points when they do not.
+    """
     steps: list[int]
     timestamps: list[int]
     values: list[float]
@@ -59,49 +63,79 @@ class MetricBatch:
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def names(self) -> set[str]:
+        return set(self.keys[: self.period])
+
     def payload(self, ids: Mapping[str, int]) -> bytes:
         """What the metric log stores."""
-        return encode_log([ids[key] for key in self.keys], self.steps, self.timestamps, self.values)
+        key_ids = [ids[key] for key in self.keys[: self.period]]
+        times = len(self.keys) // self.period
+        return encode_log(key_ids * times, self.steps, self.timestamps, self.values)
 
     def latest(self, ids: Mapping[str, int]) -> list[LatestRow]:
         """The newest value of each key with its extremes, by key id."""
-        groups: dict[str, list[_Place]] = {}
-        places = zip(self.steps, self.timestamps, self.values, strict=True)
-        for key, place in zip(self.keys, places, strict=True):
-            if key in groups:
-                groups[key].append(place)
-            else:
-                groups[key] = [place]
         summary = _latest_with_nan if self.has_nan else _latest
-        return sorted(summary(ids[key], group) for key, group in groups.items())
+        return sorted(summary(ids[key], series) for key, series in self._series())
+
+    def _series(self) -> Iterator[tuple[str, "_Series"]]:
+        """The points of each key, in their order."""
+        if self.period < len(self.keys):
+            for index, key in enumerate(self.keys[: self.period]):
+                part = slice(index, None, self.period)
+                yield key, (self.steps[part], self.timestamps[part], self.values[part])
+            return
+        places: dict[str, list[tuple[int, int, float]]] = {}
+        points = zip(self.steps, self.timestamps, self.values, strict=True)
+        for key, place in zip(self.keys, points, strict=True):
+            if key in places:
+                places[key].append(place)
+            else:
+                places[key] = [place]
+        for key, group in places.items():
+            steps, timestamps, values = zip(*group, strict=True)
+            yield key, (steps, timestamps, values)
 
 
-_Place = tuple[int, int, float]
-"""Step, timestamp, value: the greatest is the newest, which is upstream's rule."""
+_Series = tuple[Sequence[int], Sequence[int], Sequence[float]]
+"""Steps, timestamps, values. The greatest of all three is the newest, which is upstream's rule."""
 
 
-def _latest(key_id: int, group: list[_Place]) -> LatestRow:
-    if len(group) == 1:
-        step, timestamp, value = group[0]
+def _latest(key_id: int, series: _Series) -> LatestRow:
+    steps, timestamps, values = series
+    step, timestamp, value = steps[-1], timestamps[-1], values[-1]
+    if len(steps) == 1:
         return key_id, value, 0, timestamp, step, value, value
-    step, timestamp, value = max(group)
-    values = [place[2] for place in group]
+    if step != max(steps) or steps.count(step) > 1:
+        step, timestamp, value = max(zip(*series, strict=True))
     return key_id, value, 0, timestamp, step, min(values), max(values)
 
 
-def _latest_with_nan(key_id: int, group: list[_Place]) -> LatestRow:
+def _latest_with_nan(key_id: int, series: _Series) -> LatestRow:
     """A NaN counts as 0, but not towards the extremes; of equals the first is the newest."""
-    ranked = [(step, at, 0.0 if isnan(value) else value, isnan(value)) for step, at, value in group]
+    ranked = [
+        (step, at, 0.0 if isnan(value) else value, isnan(value))
+        for step, at, value in zip(*series, strict=True)
+    ]
     step, timestamp, value, is_nan = max(ranked, key=itemgetter(0, 1, 2))
-    values = [place[2] for place in group if not isnan(place[2])]
+    values = [value for value in series[2] if not isnan(value)]
     smallest, largest = min(values, default=None), max(values, default=None)
     return key_id, value, int(is_nan), timestamp, step, smallest, largest
+
+
+def _period(keys: list[str]) -> int:
+    try:
+        period = keys.index(keys[0], 1)
+    except (ValueError, IndexError):
+        return len(keys)
+    return period if keys == keys[:period] * (len(keys) // period) else len(keys)
 
 
 def metric_batch(points: Sequence[Point]) -> MetricBatch:
     """Raises InvalidParameterValue for a bad key or a negative timestamp, naming the point."""
     keys = [point.key for point in points]
-    for key in set(keys):
+    period = _period(keys)
+    for key in set(keys[:period]):
         names.check_key(key, what="Metric")
     timestamps = [point.timestamp for point in points]
     if min(timestamps, default=0) < 0:
@@ -120,7 +154,7 @@ def metric_batch(points: Sequence[Point]) -> MetricBatch:
             for value in values
         ]
         has_nan = any(map(isnan, values))
-    return MetricBatch(keys, steps, timestamps, values, has_nan, _of_models(points))
+    return MetricBatch(keys, period, steps, timestamps, values, has_nan, _of_models(points))
 
 
 _MODEL_ID = attrgetter("model_id")

@@ -80,7 +80,7 @@ class RunWriter:
         viewer: Viewer,
     ) -> None:
         key, at_ms = names.run_key(run_id), now_ms()
-        ids = await self._key_names.create({*batch.keys, *params, *tags})
+        ids = await self._key_names.create({*batch.names, *params, *tags})
         payload = batch.payload(ids) if batch else b""
         latest = batch.latest(ids) if batch else []
 

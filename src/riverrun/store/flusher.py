@@ -23,8 +23,8 @@ GROUPS_MAX = 64
 class Flusher(Generic[T]):
     """A thread that calls `answer` with each list of things, in order, once the log is on the disk.
 
-    `answer` gets the error of an fsync that failed, and so does every later one: no system tries the
-    lost pages again, and what stands behind them in the log would be lost with them.
+    `answer` gets the error of an fsync that failed, then and ever after: no system tries the lost
+    pages again, and what stands behind them in the log would be lost with them.
     The log must exist, and stay the same file: it does while any connection is open.
     """
 

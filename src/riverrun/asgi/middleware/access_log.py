@@ -1,5 +1,6 @@
 """One line for a request: what was asked, what was answered, how long it took."""
 
+from collections.abc import Awaitable
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,11 +29,11 @@ class AccessLog:
             return await self.app(scope, receive, send)
         started, status = perf_counter(), CLIENT_GONE
 
-        async def send_and_note(message: Message) -> None:
+        def send_and_note(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            return send(message)
 
         try:
             return await self.app(scope, receive, send_and_note)

@@ -1,6 +1,7 @@
 """Answers over one kilobyte leave as gzip when the client accepts it."""
 
 import re
+from collections.abc import Awaitable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,10 +29,10 @@ class Compression:
         self.app = app
         self._known: dict[bytes, bool] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and scope["method"] != "HEAD" and self._wants_gzip(scope):
             send = Compressed(send).send
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _wants_gzip(self, scope: Scope) -> bool:
         wants = False

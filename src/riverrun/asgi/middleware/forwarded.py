@@ -1,6 +1,7 @@
 """Who called, how, and under which path, when a trusted proxy stands in between."""
 
 import re
+from collections.abc import Awaitable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,12 +24,12 @@ class ForwardedHeaders:
         self._networks = [ip_network(each, strict=False) for each in trusted if each != "*"]
         self._known: dict[str, bool] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             client = scope["client"]
             if client and self._trusts(client[0]):
                 self._apply(scope)
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
     def _apply(self, scope: Scope) -> None:
         hops: list[str] = []

@@ -6,6 +6,7 @@ rest is CORS for origins that the operator allows, and headers that stop sniffin
 """
 
 import re
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache, partial
@@ -201,9 +202,9 @@ class HostCheck:
         self._exempt = frozenset({*PROBE_PATHS, *(prefix + path for path in PROBE_PATHS)})
         self._headers = protective_headers(x_frame_options)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            return self.app(scope, receive, send)
         host, origin = None, None
         for name, value in scope["headers"]:
             if name == b"host":
@@ -218,7 +219,7 @@ class HostCheck:
         elif origin is not None:
             answer, cors = self._check_origin(scope, host_text, origin)
             headers = headers + cors
-        return await answer(scope, receive, partial(send_with, send, headers))
+        return answer(scope, receive, partial(send_with, send, headers))
 
     def _host_refusal(self, scope: Scope, host: str) -> str | None:
         return None if scope["path"] in self._exempt else self._refusal(host)
@@ -281,7 +282,7 @@ def preflight_headers(scope: Scope) -> Headers | None:
     return headers
 
 
-async def send_with(send: Send, headers: Headers, message: Message) -> None:
+def send_with(send: Send, headers: Headers, message: Message) -> Awaitable[None]:
     if message["type"] == "http.response.start":
-        message = {**message, "headers": [*message.get("headers", ()), *headers]}
-    await send(message)
+        message["headers"] = [*message.get("headers", ()), *headers]
+    return send(message)

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,19 +23,18 @@ class RequestId:
         self._word = os.urandom(6).hex()
         self._numbers = itertools.count(1)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            return self.app(scope, receive, send)
         header = self._sane_id(scope) or f"{self._word}-{next(self._numbers)}".encode()
         REQUEST_ID.set(header.decode())
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), (b"x-request-id", header)]
-                message = {**message, "headers": headers}
-            await send(message)
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", header)]
+            return send(message)
 
-        return await self.app(scope, receive, send_with_id)
+        return self.app(scope, receive, send_with_id)
 
     def _sane_id(self, scope: Scope) -> bytes | None:
         for name, value in scope["headers"]:
