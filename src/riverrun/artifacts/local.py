@@ -18,6 +18,7 @@ from riverrun.errors import TemporarilyUnavailable
 from riverrun.obs.logs import Log
 
 WRITE_BYTES = 512 * 1024
+"""The small chunks of a socket are gathered, so that one hop to a thread serves many."""
 WRITE_CHUNKS_MAX = 1024  # Bounds the memory that tiny chunks take beside their bytes.
 SCRATCH_AGE_S_MAX = 24 * 60 * 60
 
@@ -65,9 +66,15 @@ class LocalStore(ArtifactStore):
     async def write(self, path: str, chunks: AsyncIterator[bytes]) -> None:
         upload = Upload(self._tree, safe_file_path(path))
         try:
-            async for batch in _batches(chunks):
-                await self._in_thread(upload.append, batch)
-            await self._in_thread(upload.finish)
+            batch: list[bytes] = []
+            size_bytes = 0
+            async for chunk in chunks:
+                batch.append(chunk)
+                size_bytes += len(chunk)
+                if size_bytes >= WRITE_BYTES or len(batch) >= WRITE_CHUNKS_MAX:
+                    await self._in_thread(upload.append, batch)
+                    batch, size_bytes = [], 0
+            await self._in_thread(upload.finish, batch)
         finally:
             if not upload.finished:
                 await self._in_thread(upload.abandon)
@@ -113,17 +120,3 @@ class LocalStore(ArtifactStore):
             future.exception()  # Marks it as seen.
             raise cancelled
         return future.result()
-
-
-async def _batches(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Gathers the small chunks of a socket, so that one hop to a thread serves many."""
-    batch: list[bytes] = []  # Joined once: growing a bytearray takes ten times as long.
-    size_bytes = 0
-    async for chunk in chunks:
-        batch.append(chunk)
-        size_bytes += len(chunk)
-        if size_bytes >= WRITE_BYTES or len(batch) >= WRITE_CHUNKS_MAX:
-            yield b"".join(batch)
-            batch, size_bytes = [], 0
-    if batch:
-        yield b"".join(batch)

@@ -35,6 +35,7 @@ from riverrun.errors import TrackingError
 SCRATCH = ".riverrun-scratch"
 PLACING_TRIES_MAX = 5
 SETTLING_S = 60
+WRITE_BACK_BYTES = 8 * 1024 * 1024
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a named pipe would wait for its other end for ever.
@@ -187,18 +188,37 @@ class Upload:
         self._path = path
         self._names = segments(path)
         self._scratch_name = scratch_name()
+        self._size_bytes = self._sent_bytes = 0
         self._file: io.FileIO | None = None
 
-    def append(self, data: bytes) -> None:
+    def append(self, chunks: Sequence[bytes]) -> None:
         with in_our_words(self._path, not_there=ArtifactParentIsFile):
             file = self._file or self._begin()
-            rest = memoryview(data)
-            while rest:  # A disk that runs full takes a part before it refuses.
-                rest = rest[file.write(rest) :]
+            for chunk in chunks:
+                rest = memoryview(chunk)
+                while rest:  # A disk that runs full takes a part before it refuses.
+                    rest = rest[file.write(rest) :]
+                self._size_bytes += len(chunk)
+            if self._size_bytes - self._sent_bytes >= WRITE_BACK_BYTES:
+                self._write_back(file)
 
-    def finish(self) -> None:
+    def _write_back(self, file: io.FileIO) -> None:
+        """Sends what is new to the disk without waiting, and forgets what got there since the last
+        time: a large file neither keeps the disk idle until its end nor fills the memory of the
+        machine with pages that nobody reads. Advice only; `finish` makes sure.
+        """
+        start = max(0, self._sent_bytes - WRITE_BACK_BYTES)
+        with suppress(AttributeError):  # macOS does not have it.
+            os.posix_fadvise(
+                file.fileno(), start, self._size_bytes - start, os.POSIX_FADV_DONTNEED
+            )
+        self._sent_bytes = self._size_bytes
+
+    def finish(self, chunks: Sequence[bytes]) -> None:
+        """Appends the last of it, and puts the file into its place."""
+        self.append(chunks)
         with in_our_words(self._path, not_there=ArtifactParentIsFile):
-            file = self._file or self._begin()  # An empty file has had no batch before.
+            file = self._file or self._begin()
             self._tree.settle(file.fileno())
             file.close()
             self._place()
