@@ -210,9 +210,7 @@ class Upload:
         """
         start = max(0, self._sent_bytes - WRITE_BACK_BYTES)
         with suppress(AttributeError):  # macOS does not have it.
-            os.posix_fadvise(
-                file.fileno(), start, self._size_bytes - start, os.POSIX_FADV_DONTNEED
-            )
+            os.posix_fadvise(file.fileno(), start, self._size_bytes - start, os.POSIX_FADV_DONTNEED)
         self._sent_bytes = self._size_bytes
 
     def finish(self, chunks: Sequence[bytes]) -> None:
