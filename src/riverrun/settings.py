@@ -15,11 +15,14 @@ from riverrun.settings_upstream import UVICORN_OPTIONS, refuse_unserved
 from riverrun.settings_values import (
     ADDRESSES,
     DESTINATION,
+    FERNET_KEY,
     FLAG,
     LIST,
     LOG_LEVEL,
+    PATTERN,
     PREFIX,
     ROOT,
+    SCHEMES,
     STORE,
     TEXT,
     Kind,
@@ -278,6 +281,51 @@ class Settings:
         " hosts.",
         "--allowed-host-addressed-artifact-schemes MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES",
     )
+    create_model_version_source_validation_regex: str = setting(
+        PATTERN,
+        "",
+        "Regular expression that must be found in the source of every new model version.",
+        "--create-model-version-source-validation-regex"
+        " MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX",
+    )
+    webhook_secret_encryption_key: str | None = setting(
+        FERNET_KEY,
+        None,
+        "Key that encrypts the secrets of webhooks in the database; by default one in a file beside"
+        " a SQLite database.",
+        "--webhook-secret-encryption-key MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY",
+        secret=True,
+    )
+    webhook_request_timeout_s: int = setting(
+        whole(1, 300),
+        30,
+        "Seconds that one attempt to call a webhook may take in all.",
+        "--webhook-request-timeout MLFLOW_WEBHOOK_REQUEST_TIMEOUT",
+    )
+    webhook_request_max_retries: int = setting(
+        whole(0, 20),
+        3,
+        "Attempts that follow the first one, after 1, 8, 64, 512 seconds, then hourly.",
+        "--webhook-request-max-retries MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES",
+    )
+    webhook_delivery_max_workers: int = setting(
+        whole(1, 100),
+        10,
+        "Webhooks that are called at once.",
+        "--webhook-delivery-max-workers MLFLOW_WEBHOOK_DELIVERY_MAX_WORKERS",
+    )
+    webhook_allowed_schemes: tuple[str, ...] = setting(
+        SCHEMES,
+        ("https",),
+        "Schemes that URLs of webhooks may have.",
+        "--webhook-allowed-schemes MLFLOW_WEBHOOK_ALLOWED_SCHEMES",
+    )
+    webhook_allow_private_ips: bool = setting(
+        FLAG,
+        False,
+        "Call webhooks at private, loopback and link-local addresses, too.",
+        "--webhook-allow-private-ips MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS",
+    )
     log_level: str = setting(
         LOG_LEVEL,
         "info",
@@ -340,12 +388,20 @@ class Settings:
             "--disable-security-middleware: host, origin and frame protections are off.": (
                 self.disable_security_middleware
             ),
+            "--webhook-allow-private-ips: whoever may create webhooks reaches this machine and its"
+            " private network through them.": self.webhook_allow_private_ips,
         }
         return tuple(sentence for sentence, applies in doubts.items() if applies)
 
     @property
     def database_path(self) -> Path:
         return sqlite_path(self.backend_store_uri)
+
+    @property
+    def webhook_key_file(self) -> Path:
+        """Beside the database. One that servers share will have none, and need the setting."""
+        path = self.database_path.resolve()
+        return path.with_name(f"{path.name}.webhook-key")
 
     @property
     def artifact_destination(self) -> str:

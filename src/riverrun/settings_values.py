@@ -29,6 +29,14 @@ def text_value(given: str) -> str:
     return given
 
 
+def pattern_value(given: str) -> str:
+    try:
+        re.compile(given)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression ({error})") from None
+    return text_value(given)
+
+
 def flag_value(given: str) -> bool:
     if given.lower() in {"true", "1", "yes", "on"}:
         return True
@@ -73,6 +81,19 @@ def addresses_value(given: str) -> tuple[str, ...]:
         except ValueError:
             raise ValueError("expected IP addresses, networks such as 10.0.0.0/8, or *") from None
     return list_value(given)
+
+
+def schemes_value(given: str) -> tuple[str, ...]:
+    schemes = tuple(dict.fromkeys(list_value(given.lower())))
+    if not schemes or not set(schemes) <= {"http", "https"}:
+        raise ValueError("expected https, http, or both with a comma between them")
+    return schemes
+
+
+def fernet_key_value(given: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{43}=", given):
+        raise ValueError("expected 32 bytes in URL-safe base64: 44 characters, the last one '='")
+    return given
 
 
 def prefix_value(given: str) -> str:
@@ -166,8 +187,11 @@ UNSERVED_DATABASES = {
 OBJECT_STORES = frozenset({"s3", "gs", "wasb", "wasbs", "abfs", "abfss", "az", "r2", "b2"})
 
 TEXT = Kind("text", text_value)
+PATTERN = Kind("a regular expression", pattern_value)
 FLAG = Kind("true or false", flag_value)
 LIST = Kind("a list with commas", list_value)
+SCHEMES = Kind("https, http, or both", schemes_value)
+FERNET_KEY = Kind("32 bytes in URL-safe base64", fernet_key_value)
 ADDRESSES = Kind("a list of addresses or networks", addresses_value)
 LOG_LEVELS = choice("debug", "info", "warning", "error", "critical")
 LOG_LEVEL = Kind(LOG_LEVELS.expects, log_level_value)

@@ -20,16 +20,28 @@ from riverrun.asgi.middleware.hosts import HostCheck, HostRule, OriginRule
 from riverrun.asgi.middleware.request_id import RequestId
 from riverrun.auth.viewer import everybody
 from riverrun.obs.health import probes
+from riverrun.outbound.client import Client
+from riverrun.outbound.guard import Rules
 from riverrun.services.artifacts import Artifacts
 from riverrun.services.compaction import Compactor
 from riverrun.services.experiments import ArtifactRules, Experiments
 from riverrun.services.key_names import KeyNames
+from riverrun.services.lineage import Lineage
 from riverrun.services.logged_models import LoggedModels
 from riverrun.services.metrics import MetricReader
+from riverrun.services.model_sources import SourceRules
+from riverrun.services.model_versions import ModelVersions
+from riverrun.services.outbox import Outbox
+from riverrun.services.registered_models import RegisteredModels
 from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import Runs
 from riverrun.services.values import ValueRules
+from riverrun.services.webhook_delivery import Deliverer, DeliveryRules
+from riverrun.services.webhook_secrets import WebhookSecrets
+from riverrun.services.webhook_sender import WebhookSender
+from riverrun.services.webhooks import Webhooks
 from riverrun.settings import Settings
+from riverrun.store.engine import Engine
 from riverrun.store.sqlite import SqliteEngine
 from riverrun.ui.landing import LandingPage
 
@@ -44,6 +56,7 @@ class Server:
         self._settings = settings
         self._engine: SqliteEngine | None = None
         self._compactor: Compactor | None = None
+        self._deliverer: Deliverer | None = None
         self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> Services:
@@ -60,20 +73,58 @@ class Server:
         )
         experiments = Experiments(engine, rules)
         logged_models = LoggedModels(engine, key_names=key_names)
-        runs = Runs(engine, key_names=key_names, compactor=compactor, values=values)
+        outbox = Outbox()
+        model_versions = ModelVersions(
+            engine, outbox, key_names=key_names, sources=self._source_rules()
+        )
+        runs = Runs(engine, outbox, key_names=key_names, compactor=compactor, values=values)
         await experiments.ensure_default()
         compactor.start()
+        webhooks = self._opened_webhooks(engine, outbox)
         return Services(
             authenticate=everybody,
             experiments=experiments,
             runs=runs,
             run_writer=RunWriter(engine, key_names=key_names, compactor=compactor, values=values),
             metrics=MetricReader(engine, key_names),
-            artifacts=Artifacts(self._opened_store(), runs, logged_models),
+            artifacts=Artifacts(
+                self._opened_store(),
+                runs=runs,
+                logged_models=logged_models,
+                model_versions=model_versions,
+            ),
             logged_models=logged_models,
+            registered_models=RegisteredModels(engine, outbox),
+            model_versions=model_versions,
+            lineage=Lineage(engine, key_names),
+            webhooks=webhooks,
             document=openapi_document,
             multipart_uploads=False,
             multipart_downloads=False,
+        )
+
+    def _opened_webhooks(self, engine: Engine, outbox: Outbox) -> Webhooks:
+        """And starts to deliver."""
+        settings = self._settings
+        rules = Rules(settings.webhook_allowed_schemes, settings.webhook_allow_private_ips)
+        client = Client(rules, timeout_s=settings.webhook_request_timeout_s)
+        secrets = WebhookSecrets(settings.webhook_secret_encryption_key, settings.webhook_key_file)
+        sender = WebhookSender(client, secrets)
+        pace = DeliveryRules(
+            timeout_s=settings.webhook_request_timeout_s,
+            retries=settings.webhook_request_max_retries,
+            workers=settings.webhook_delivery_max_workers,
+        )
+        self._deliverer = Deliverer(engine, outbox, sender, pace)
+        self._deliverer.start()
+        return Webhooks(engine, client=client, secrets=secrets, sender=sender)
+
+    def _source_rules(self) -> SourceRules:
+        settings = self._settings
+        return SourceRules(
+            allowed_schemes=settings.allowed_host_addressed_artifact_schemes,
+            own_roots=(settings.experiment_root,),
+            pattern=settings.create_model_version_source_validation_regex,
         )
 
     def _opened_store(self) -> ArtifactStore | None:
@@ -89,6 +140,8 @@ class Server:
     async def stop(self) -> None:
         if self._sweeping is not None:
             self._sweeping.cancel()
+        if self._deliverer is not None:
+            await self._deliverer.stop()
         if self._compactor is not None:
             await self._compactor.stop()
         if self._engine is not None:

@@ -1,5 +1,6 @@
 import pytest
 from tests.api.protocol import unique
+from tests.api.registry import create_model
 from tests.fixtures.server import Server
 
 
@@ -11,3 +12,8 @@ def experiment(server: Server) -> str:
 @pytest.fixture
 def run(server: Server, experiment: str) -> str:
     return server.create_run(experiment)
+
+
+@pytest.fixture
+def registered_model(server: Server) -> str:
+    return create_model(server)

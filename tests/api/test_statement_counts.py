@@ -15,7 +15,14 @@ from riverrun.auth.viewer import Viewer, everybody
 from riverrun.services.compaction import Compactor
 from riverrun.services.experiments import ArtifactRules, ExperimentQuery, Experiments
 from riverrun.services.key_names import KeyNames
+from riverrun.services.lineage import Lineage
+from riverrun.services.logged_models import LoggedModels, NewLoggedModel
 from riverrun.services.metrics import HistoryRequest, IntervalRequest, MetricReader
+from riverrun.services.model_sources import GivenSource, SourceRules
+from riverrun.services.model_versions import ModelVersions, NewModelVersion
+from riverrun.services.names import MODEL_VERSIONS_TAG, MONITORS_TAG
+from riverrun.services.outbox import Outbox
+from riverrun.services.registered_models import RegisteredModels, RegistrySearch
 from riverrun.services.run_data import Batch, DatasetUse, RunWriter
 from riverrun.services.runs import NewRun, RunChange, RunQuery, Runs
 from riverrun.services.values import ValueRules
@@ -36,6 +43,10 @@ class House:
     runs: Runs
     writer: RunWriter
     metrics: MetricReader
+    logged_models: LoggedModels
+    registered_models: RegisteredModels
+    model_versions: ModelVersions
+    lineage: Lineage
 
     async def experiment(self) -> str:
         return await self.experiments.create(
@@ -48,6 +59,21 @@ class House:
 
     async def log(self, run: str, size: int) -> None:
         await self.writer.log_batch(run, batch(size), viewer=self.viewer)
+
+    async def model(self, versions: int = 0, *, tags: int = 0) -> str:
+        """A registered model with so many versions, all with so many tags."""
+        name = unique("counted")
+        await self.registered_models.create(
+            name, description=None, tags=numbered(tags), viewer=self.viewer
+        )
+        for _ in range(versions):
+            await self.version(name, tags=tags)
+        return name
+
+    async def version(self, name: str, source: str = "s3://bucket/x", *, tags: int = 0) -> str:
+        given = GivenSource(source, None, None)
+        new = NewModelVersion(name, given, "", "", numbered(tags))
+        return (await self.model_versions.create(new, viewer=self.viewer)).version
 
     async def cost(self, call: Awaitable[object]) -> int:
         before = len(self.engine.asked)
@@ -62,17 +88,23 @@ async def housed(path: Path) -> AsyncGenerator[House]:
         compactor, key_names = Compactor(engine), KeyNames(engine)
         values = ValueRules(truncate=True)
         rules = ArtifactRules("mlflow-artifacts:", 2_048, ())
+        outbox = Outbox()
         house = House(
             engine,
             await everybody({}),
             compactor,
             Experiments(engine, rules),
-            Runs(engine, key_names=key_names, compactor=compactor, values=values),
+            Runs(engine, outbox, key_names=key_names, compactor=compactor, values=values),
             RunWriter(engine, key_names=key_names, compactor=compactor, values=values),
             MetricReader(engine, key_names),
+            LoggedModels(engine, key_names=key_names),
+            RegisteredModels(engine, outbox),
+            ModelVersions(engine, outbox, key_names=key_names, sources=SourceRules()),
+            Lineage(engine, key_names),
         )
         run = await house.run(await house.experiment())
         await house.log(run, MOST)  # From here on the names of the keys are known.
+        await key_names.create([MODEL_VERSIONS_TAG, MONITORS_TAG])
         yield house
 
 
@@ -80,7 +112,7 @@ def batch(size: int) -> Batch:
     return Batch(
         [MetricInput(f"m{number}", 1.0, START_MS, number) for number in range(size)],
         [(f"p{number}", "1") for number in range(size)],
-        [(f"t{number}", "1") for number in range(size)],
+        numbered(size),
     )
 
 
@@ -119,8 +151,7 @@ async def set_tag(house: House, size: int) -> int:
 
 async def create_run(house: House, size: int) -> int:
     experiment = await house.experiment()
-    tags = [(f"t{number}", "1") for number in range(size)]
-    new = NewRun(experiment, "ada", "", START_MS, tags)
+    new = NewRun(experiment, "ada", "", START_MS, numbered(size))
     return await house.cost(house.runs.create(new, viewer=house.viewer))
 
 
@@ -210,13 +241,160 @@ async def logged_points(house: House, size: int) -> str:
     return run
 
 
+def numbered(size: int) -> list[tuple[str, str]]:
+    return [(f"t{number}", "1") for number in range(size)]
+
+
+async def create_registered_model(house: House, size: int) -> int:
+    return await house.cost(house.model(tags=size))
+
+
+async def get_registered_model(house: House, size: int) -> int:
+    name = await house.model(size, tags=5)
+    for number in range(size):
+        await house.registered_models.set_alias(name, f"a{number}", "1", viewer=house.viewer)
+    return await house.cost(house.registered_models.get(name, viewer=house.viewer))
+
+
+async def update_registered_model(house: House, size: int) -> int:
+    name = await house.model(size)
+    update = house.registered_models.update(name, "changed", viewer=house.viewer)
+    return await house.cost(update)
+
+
+async def rename_registered_model(house: House, size: int) -> int:
+    name = await house.model(size)
+    rename = house.registered_models.rename(name, unique("renamed"), viewer=house.viewer)
+    return await house.cost(rename)
+
+
+async def delete_registered_model(house: House, size: int) -> int:
+    name = await house.model(size, tags=5)
+    return await house.cost(house.registered_models.delete(name, viewer=house.viewer))
+
+
+async def get_latest_versions(house: House, size: int) -> int:
+    name = await house.model(size, tags=1)
+    latest = house.registered_models.latest_versions(name, (), viewer=house.viewer)
+    return await house.cost(latest)
+
+
+async def set_registered_model_tag(house: House, size: int) -> int:
+    name = await house.model(tags=size)
+    tag = house.registered_models.set_tag(name, "t0", "2", viewer=house.viewer)
+    return await house.cost(tag)
+
+
+async def set_alias(house: House, size: int) -> int:
+    name = await house.model(size)
+    alias = house.registered_models.set_alias(name, "best", str(size), viewer=house.viewer)
+    return await house.cost(alias)
+
+
+async def get_by_alias(house: House, size: int) -> int:
+    name = await house.model(size)
+    await house.registered_models.set_alias(name, "best", str(size), viewer=house.viewer)
+    version = house.registered_models.version_by_alias(name, "best", viewer=house.viewer)
+    return await house.cost(version)
+
+
+async def search_registered_models(house: House, size: int) -> int:
+    """Every test's models are on one page: at most a thousand are."""
+    for _ in range(size):
+        await house.model(1, tags=1)
+    search = RegistrySearch(
+        "name LIKE 'counted%' AND tags.t0 = '1'", size, ["timestamp DESC"], None
+    )
+    return await house.cost(house.registered_models.search(search, viewer=house.viewer))
+
+
+async def create_model_version(house: House, size: int) -> int:
+    name = await house.model(size)
+    return await house.cost(house.version(name, tags=size))
+
+
+async def copy_model_version(house: House, size: int) -> int:
+    name = await house.model(size)
+    return await house.cost(house.version(name, f"models:/{name}/latest"))
+
+
+async def register_logged_model(house: House, size: int) -> int:
+    name = await house.model(size)
+    logged = NewLoggedModel(await house.experiment(), "m", "", "", [], [])
+    model = await house.logged_models.create(logged, viewer=house.viewer)
+    given = GivenSource(f"models:/{model.info.model_id}", None, model.info.model_id)
+    version = NewModelVersion(name, given, "", "", [])
+    return await house.cost(house.model_versions.create(version, viewer=house.viewer))
+
+
+async def get_model_version(house: House, size: int) -> int:
+    name = await house.model(1, tags=size)
+    return await house.cost(house.model_versions.get(name, "1", viewer=house.viewer))
+
+
+async def transition_stage(house: House, size: int) -> int:
+    """Of all versions that are in the stage, one is left there."""
+    name = await house.model(size)
+    change, viewer = house.model_versions.transition, house.viewer
+    for number in range(1, size + 1):
+        await change(name, str(number), "Staging", archive_others=False, viewer=viewer)
+    promotion = change(name, "1", "Staging", archive_others=True, viewer=viewer)
+    return await house.cost(promotion)
+
+
+async def delete_model_version(house: House, size: int) -> int:
+    name = await house.model(1)
+    for number in range(size):
+        await house.registered_models.set_alias(name, f"a{number}", "1", viewer=house.viewer)
+    return await house.cost(house.model_versions.delete(name, "1", viewer=house.viewer))
+
+
+async def get_download_uri(house: House, size: int) -> int:
+    name = await house.model(size)
+    return await house.cost(house.model_versions.location(name, "1", viewer=house.viewer))
+
+
+async def search_model_versions(house: House, size: int) -> int:
+    name = await house.model(size, tags=2)
+    search = RegistrySearch(f"name = '{name}' AND tags.t0 = '1'", None, (), None)
+    return await house.cost(house.model_versions.search(search, viewer=house.viewer))
+
+
+async def registry_history(house: House, size: int) -> int:
+    name = await house.model(size)
+    page = house.registered_models.history(
+        name, max_results=size, page_token="", viewer=house.viewer
+    )
+    return await house.cost(page)
+
+
+async def monitoring(house: House, size: int) -> int:
+    name, experiment = await house.model(1), await house.experiment()
+    for number in range(size):
+        run = await house.run(experiment, number)
+        await house.writer.set_tag(run, MONITORS_TAG, f"models:/{name}/1", viewer=house.viewer)
+    return await house.cost(house.lineage.monitoring(name, "1", viewer=house.viewer))
+
+
+async def versions_of_logged_model(house: House, size: int) -> int:
+    name, experiment = await house.model(), await house.experiment()
+    logged = NewLoggedModel(experiment, "m", "", "", [], [])
+    model = await house.logged_models.create(logged, viewer=house.viewer)
+    given = GivenSource(f"models:/{model.info.model_id}", None, model.info.model_id)
+    for _ in range(size):
+        version = NewModelVersion(name, given, "", "", [("t", "1")])
+        await house.model_versions.create(version, viewer=house.viewer)
+    of_model = house.lineage.versions_of_logged_model(model.info.model_id, viewer=house.viewer)
+    return await house.cost(of_model)
+
+
 COSTS: dict[str, tuple[Measure, int]] = {
     "log-metric": (log_metric, 4),
     "log-batch": (log_batch, 7),
     "log-batch again": (log_batch_again, 7),
     "set-tag": (set_tag, 3),
     "runs/create": (create_run, 3),
-    "runs/update": (update_run, 7),
+    "runs/update": (update_run, 8),
     "runs/get": (get_run, 7),
     "runs/delete": (delete_run, 3),
     "experiments/delete": (delete_experiment, 4),
@@ -229,6 +407,27 @@ COSTS: dict[str, tuple[Measure, int]] = {
     "log-inputs": (log_inputs, 5),
     "get-history": (history_page, 3),
     "get-history-bulk-interval": (interval, 4),
+    "registered-models/create": (create_registered_model, 12),
+    "registered-models/get": (get_registered_model, 6),
+    "registered-models/update": (update_registered_model, 8),
+    "registered-models/rename": (rename_registered_model, 10),
+    "registered-models/delete": (delete_registered_model, 7),
+    "registered-models/search": (search_registered_models, 6),
+    "get-latest-versions": (get_latest_versions, 4),
+    "registered-models/set-tag": (set_registered_model_tag, 4),
+    "registered-models/alias": (set_alias, 6),
+    "registered-models/alias, read": (get_by_alias, 5),
+    "model-versions/create": (create_model_version, 10),
+    "model-versions/create, a copy": (copy_model_version, 15),
+    "model-versions/create of a logged model": (register_logged_model, 14),
+    "model-versions/get": (get_model_version, 4),
+    "model-versions/transition-stage": (transition_stage, 11),
+    "model-versions/delete": (delete_model_version, 8),
+    "get-download-uri": (get_download_uri, 2),
+    "model-versions/search": (search_model_versions, 3),
+    "registered-models/history": (registry_history, 2),
+    "monitoring": (monitoring, 14),
+    "versions of a logged model": (versions_of_logged_model, 4),
 }
 """How to measure a request, and its most statements."""
 

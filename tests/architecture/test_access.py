@@ -51,6 +51,7 @@ async def world(folder: Path):
     settings = Settings(
         backend_store_uri=f"sqlite:///{folder}/mlflow.db",
         artifacts_destination=str(folder / "artifacts"),
+        webhook_allow_private_ips=True,
     )
     server = Server(settings)
     services = await server.start()
@@ -137,6 +138,16 @@ async def something(app: ASGIApp) -> dict[str, Any]:
     model = {"experiment_id": experiment_id, "tags": [{"key": "secret", "value": "x"}]}
     _, body = await ask(app, create, model)
     model_id = json.loads(body)["model"]["info"]["model_id"]
+    register = route_of("POST", "/mlflow/registered-models/create")
+    assert (await ask(app, register, {"name": "secret"}))[0] == 200
+    create = route_of("POST", "/mlflow/model-versions/create")
+    version = {"name": "secret", "source": f"runs:/{run_id}/secret", "run_id": run_id}
+    assert (await ask(app, create, version))[0] == 200
+    create = route_of("POST", "/mlflow/webhooks")
+    events = [{"entity": "RUN", "action": "FINISHED"}]
+    webhook = {"name": "secret", "url": "https://127.0.0.1:9/private", "events": events}
+    _, body = await ask(app, create, webhook)
+    webhook_id = json.loads(body)["webhook"]["webhook_id"]
     put = route_of("PUT", "/mlflow-artifacts/artifacts/*")
     file = f"/api/2.0/mlflow-artifacts/artifacts/{experiment_id}/{run_id}/artifacts/secret"
     assert await ask(app, put, {}, path=file) == (200, b"{}")
@@ -148,11 +159,18 @@ async def something(app: ASGIApp) -> dict[str, Any]:
         "run_ids": [run_id],
         "model_id": model_id,
         "tag_key": "secret",
+        "webhook_id": webhook_id,
+        "url": "https://127.0.0.1:9/",
+        "events": events,
         "status": "LOGGED_MODEL_READY",
         "metric_key": "secret",
         "key": "secret",
         "name": "new",
         "new_name": "newer",
+        "version": "1",
+        "stage": "Production",
+        "alias": "secret",
+        "source": f"runs:/{run_id}/secret",
         "value": 1,
         "timestamp": 1,
         "max_results": 10,

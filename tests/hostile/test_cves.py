@@ -162,3 +162,41 @@ def test_cve_2026_2651_a_multipart_upload_names_a_path_inside(target: Target):
             body=b'{"path":"x","num_parts":1,"parts":[]',
         )
         assert status_of(raw) == 400, raw
+
+
+INSIDE = [
+    "https://127.0.0.1/",
+    "https://127.1/",
+    "https://2130706433/",
+    "https://0x7f000001/",
+    "https://localhost/",
+    "https://0.0.0.0/",
+    "https://10.0.0.1/",
+    "https://192.168.0.1:8443/",
+    "https://169.254.169.254/latest/meta-data/iam/security-credentials/",
+    "https://169.254.169.254./latest",
+    "https://[::1]/",
+    "https://[::ffff:169.254.169.254]/",
+    "https://[::ffff:a9fe:a9fe]/",
+    "https://[64:ff9b::a9fe:a9fe]/",
+    "https://[2002:a9fe:a9fe::]/",
+    "https://[fd00:ec2::254]/",
+    "https://[fe80::1%25eth0]/",
+    "https://example.com@127.0.0.1/",
+    "https://127.0.0.1\\@example.com/",
+    "http://example.com/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:6379/_SET",
+]
+
+
+@pytest.mark.parametrize("url", INSIDE)
+def test_cve_2026_2393_a_webhook_does_not_call_what_only_the_server_reaches(
+    target: Target, url: str
+):
+    before = target.get("webhooks").json
+    event = {"entity": "RUN", "action": "FINISHED"}
+    answer = target.post("webhooks", {"name": "hook", "url": url, "events": [event]})
+    assert (answer.status, answer.error_code) == (400, "INVALID_PARAMETER_VALUE")
+    assert answer.json["message"].startswith("Invalid webhook URL: ")
+    assert target.get("webhooks").json == before

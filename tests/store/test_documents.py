@@ -16,6 +16,7 @@ from riverrun.services.compaction import Compactor
 from riverrun.services.documents import Documents
 from riverrun.services.experiments import ArtifactRules, Experiments
 from riverrun.services.key_names import KeyNames
+from riverrun.services.outbox import Outbox
 from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import NewRun, RunChange, Runs
 from riverrun.services.values import ValueRules
@@ -76,7 +77,7 @@ def tell(path: Path, story: Callable[[Tracking], Coroutine[Any, Any, None]]) -> 
         values = ValueRules(truncate=True)
         rules = ArtifactRules("mlflow-artifacts:", location_length_max=500, allowed_schemes=())
         await Experiments(engine, rules).ensure_default()
-        runs = Runs(engine, key_names=key_names, compactor=compactor, values=values)
+        runs = Runs(engine, Outbox(), key_names=key_names, compactor=compactor, values=values)
         writer = RunWriter(engine, key_names=key_names, compactor=compactor, values=values)
         await story(Tracking(engine, runs, writer, Documents(engine)))
 

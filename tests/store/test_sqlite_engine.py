@@ -343,15 +343,22 @@ def test_ticks_go_on_when_the_clock_goes_back():
     assert [ticks.next(), ticks.next()] == [future + 1, future + 2]
 
 
-def test_ticks_go_on_behind_what_an_earlier_server_wrote(path: Path):
+@pytest.mark.parametrize(
+    ("columns", "values"),
+    [
+        ("metric_log (run_id, seq, payload)", "x'00', ?, x''"),
+        (
+            "registry_history (registered_model_id, seq, workspace, name, at_ms, actor, change)",
+            "x'00', ?, '', '', 0, '', ''",
+        ),
+    ],
+)
+def test_ticks_go_on_behind_what_an_earlier_server_wrote(path: Path, columns: str, values: str):
     future = now_us() + 3_600_000_000
 
     async def insert(engine: SqliteEngine) -> None:
         async def work(tx: Tx) -> None:
-            await tx.execute(
-                "INSERT INTO metric_log (run_id, seq, payload) VALUES (?, ?, ?)",
-                (bytes(16), future, b""),
-            )
+            await tx.execute(f"INSERT INTO {columns} VALUES ({values})", (future,))
 
         await engine.write(work)
 

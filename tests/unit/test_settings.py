@@ -166,6 +166,11 @@ def test_no_password_stands_in_a_refusal():
 def test_a_secret_stands_neither_in_a_refusal_nor_in_the_record():
     assert "s3cret" not in refusal({"ssl_keyfile_password": "s3cret\ns3cret"})
     assert "s3cret" not in repr(Settings(ssl_keyfile_password="s3cret"))
+    key = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": "s3cret"}
+    assert refusal({}, key) == (
+        "--webhook-secret-encryption-key (or MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY) cannot be '…': "
+        "expected 32 bytes in URL-safe base64: 44 characters, the last one '='."
+    )
 
 
 # What a root means
@@ -283,8 +288,10 @@ def test_more_workers_than_one_are_warned_of():
 
 
 def test_open_doors_are_warned_of():
-    settings = Settings(allowed_hosts=("*",), disable_security_middleware=True)
-    assert len(settings.warnings) == 2
+    settings = Settings(
+        allowed_hosts=("*",), disable_security_middleware=True, webhook_allow_private_ips=True
+    )
+    assert len(settings.warnings) == 3
 
 
 def test_uvicorn_options_are_honoured():
@@ -335,6 +342,26 @@ def test_half_a_tls_configuration_is_refused():
 def test_proxies_are_addresses_or_networks():
     assert "expected IP addresses" in refusal({"forwarded_allow_ips": "10.0.0.1,nginx"})
     assert Settings.load({}, {"FORWARDED_ALLOW_IPS": "*"}).trusted_proxies == ("*",)
+
+
+@pytest.mark.parametrize(
+    ("given", "schemes"),
+    [("HTTPS", ("https",)), ("http, https", ("http", "https")), ("http,http", ("http",))],
+)
+def test_webhooks_are_called_by_http_and_https(given: str, schemes: tuple[str, ...]):
+    settings = Settings.load({}, {"MLFLOW_WEBHOOK_ALLOWED_SCHEMES": given})
+    assert settings.webhook_allowed_schemes == schemes
+
+
+@pytest.mark.parametrize("given", ["ftp", "https,file", ","])
+def test_webhooks_are_called_by_nothing_else(given: str):
+    assert "expected https, http, or both" in refusal({"webhook_allowed_schemes": given})
+
+
+def test_the_key_of_webhooks_lies_beside_the_database(tmp_path: Path):
+    (tmp_path / "link.db").symlink_to("real.db")
+    settings = Settings(backend_store_uri=f"sqlite:///{tmp_path}/link.db")
+    assert settings.webhook_key_file == tmp_path / "real.db.webhook-key"
 
 
 def test_the_platform_names_its_hosts():

@@ -71,7 +71,7 @@ async def list_proxied_artifacts(
 
 
 async def download_artifact(call: Call, message: Empty) -> Answer:
-    return _download(call, await call.services.artifacts.open(call.path, viewer=call.viewer))
+    return download(call, await call.services.artifacts.open(call.path, viewer=call.viewer))
 
 
 async def get_artifact(call: Call, message: m.GetArtifact) -> Answer:
@@ -79,7 +79,7 @@ async def get_artifact(call: Call, message: m.GetArtifact) -> Answer:
     file = await call.services.artifacts.open_of_run(
         message.run, message.path or "", viewer=call.viewer
     )
-    return _download(call, file)
+    return download(call, file)
 
 
 async def get_logged_model_artifact(call: Call, message: m.GetLoggedModelArtifact) -> Answer:
@@ -87,7 +87,7 @@ async def get_logged_model_artifact(call: Call, message: m.GetLoggedModelArtifac
     file = await call.services.artifacts.open_of_model(
         message.model_id, message.artifact_file_path or "", viewer=call.viewer
     )
-    return _download(call, file)
+    return download(call, file)
 
 
 async def upload_artifact(call: Call, message: Empty) -> Empty:
@@ -169,7 +169,8 @@ class _Span:
     end: int
 
 
-def _download(call: Call, file: OpenFile) -> Answer:
+def download(call: Call, file: OpenFile) -> Answer:
+    """The file as an attachment: whole, a range of it, or only what says that it is unchanged."""
     headers = _file_headers(file)
     if file.etag and call.headers.get(b"if-none-match") == file.etag.encode():
         return Answer(b"", _media_type(file.name), 304, headers)

@@ -5,10 +5,14 @@ from typing import NamedTuple
 from riverrun.auth.viewer import Authenticate, Viewer
 from riverrun.services.artifacts import Artifacts
 from riverrun.services.experiments import Experiments
+from riverrun.services.lineage import Lineage
 from riverrun.services.logged_models import LoggedModels
 from riverrun.services.metrics import MetricReader
+from riverrun.services.model_versions import ModelVersions
+from riverrun.services.registered_models import RegisteredModels
 from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import Runs
+from riverrun.services.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,10 @@ class Services:
     metrics: MetricReader
     artifacts: Artifacts
     logged_models: LoggedModels
+    registered_models: RegisteredModels
+    model_versions: ModelVersions
+    lineage: Lineage
+    webhooks: Webhooks
     document: Callable[[], bytes]
     """The OpenAPI document."""
     multipart_uploads: bool

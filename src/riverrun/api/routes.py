@@ -11,19 +11,32 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from riverrun.api import artifacts, experiments, logged_models, metrics, run_data, runs, server
+from riverrun.api import (
+    artifacts,
+    experiments,
+    logged_models,
+    metrics,
+    registry,
+    run_data,
+    runs,
+    server,
+    webhooks,
+)
 from riverrun.auth.levels import Action, edit, manage, public, read
 from riverrun.wire.message import Empty, Message
 from riverrun.wire.messages import artifacts as am
 from riverrun.wire.messages import experiments as em
 from riverrun.wire.messages import logged_models as lm
 from riverrun.wire.messages import metrics as mm
+from riverrun.wire.messages import registry as gm
 from riverrun.wire.messages import runs as rm
+from riverrun.wire.messages import webhooks as wm
 
 Endpoint = Callable[[Any, Any], Awaitable[object]]
 
 BOTH = ("/api/2.0", "/ajax-api/2.0")
 AJAX = ("/ajax-api/2.0",)
+OWN = ("/api/riverrun/v1",)
 BOTH_3 = ("/api/3.0", "/ajax-api/3.0")
 ROOT = ("",)
 
@@ -60,7 +73,18 @@ class Route:
 
 
 def routes() -> tuple[Route, ...]:
-    return (*_experiments(), *_runs(), *_metrics(), *_artifacts(), *_logged_models(), *_server())
+    return (
+        *_experiments(),
+        *_runs(),
+        *_metrics(),
+        *_artifacts(),
+        *_logged_models(),
+        *_registered_models(),
+        *_model_versions(),
+        *_lineage(),
+        *_webhooks(),
+        *_server(),
+    )
 
 
 def _experiments() -> tuple[Route, ...]:
@@ -218,6 +242,192 @@ def _logged_models() -> tuple[Route, ...]:
             read(model),
         ),
         Route("GET", f"{one}/artifacts/files", am.GetLoggedModelArtifact, file, read(model), AJAX),
+    )
+
+
+def _registered_models() -> tuple[Route, ...]:
+    x, model = registry, "registered_model"
+    path = "/mlflow/registered-models"
+    return (
+        Route(
+            "POST",
+            f"{path}/create",
+            gm.CreateRegisteredModel,
+            x.create_registered_model,
+            edit("server"),
+        ),
+        Route(
+            "POST",
+            f"{path}/rename",
+            gm.RenameRegisteredModel,
+            x.rename_registered_model,
+            manage(model),
+        ),
+        Route(
+            "PATCH",
+            f"{path}/update",
+            gm.UpdateRegisteredModel,
+            x.update_registered_model,
+            edit(model),
+        ),
+        Route("DELETE", f"{path}/delete", gm.ModelName, x.delete_registered_model, manage(model)),
+        Route("GET", f"{path}/get", gm.ModelName, x.get_registered_model, read(model)),
+        Route(
+            "GET",
+            f"{path}/search",
+            gm.SearchRegisteredModels,
+            x.search_registered_models,
+            read(model),
+        ),
+        *(
+            Route(
+                method,
+                f"{path}/get-latest-versions",
+                gm.GetLatestVersions,
+                x.get_latest_versions,
+                read(model),
+            )
+            for method in ("POST", "GET")
+        ),
+        Route(
+            "POST",
+            f"{path}/set-tag",
+            gm.SetRegisteredModelTag,
+            x.set_registered_model_tag,
+            edit(model),
+        ),
+        Route(
+            "DELETE",
+            f"{path}/delete-tag",
+            gm.DeleteRegisteredModelTag,
+            x.delete_registered_model_tag,
+            edit(model),
+        ),
+        Route(
+            "POST",
+            f"{path}/alias",
+            gm.SetRegisteredModelAlias,
+            x.set_registered_model_alias,
+            edit(model),
+        ),
+        Route(
+            "DELETE", f"{path}/alias", gm.ModelAlias, x.delete_registered_model_alias, edit(model)
+        ),
+        Route("GET", f"{path}/alias", gm.ModelAlias, x.get_model_version_by_alias, read(model)),
+    )
+
+
+def _model_versions() -> tuple[Route, ...]:
+    x, model = registry, "registered_model"
+    path = "/mlflow/model-versions"
+    return (
+        Route("POST", f"{path}/create", gm.CreateModelVersion, x.create_model_version, edit(model)),
+        Route(
+            "PATCH", f"{path}/update", gm.UpdateModelVersion, x.update_model_version, edit(model)
+        ),
+        Route(
+            "POST",
+            f"{path}/transition-stage",
+            gm.TransitionModelVersionStage,
+            x.transition_model_version_stage,
+            edit(model),
+        ),
+        Route("DELETE", f"{path}/delete", gm.VersionName, x.delete_model_version, manage(model)),
+        Route("GET", f"{path}/get", gm.VersionName, x.get_model_version, read(model)),
+        Route(
+            "GET",
+            f"{path}/search",
+            gm.SearchRegisteredModels,
+            x.search_model_versions,
+            read(model),
+        ),
+        Route(
+            "GET",
+            f"{path}/get-download-uri",
+            gm.VersionName,
+            x.get_model_version_download_uri,
+            read(model),
+        ),
+        Route(
+            "POST", f"{path}/set-tag", gm.SetModelVersionTag, x.set_model_version_tag, edit(model)
+        ),
+        Route(
+            "DELETE",
+            f"{path}/delete-tag",
+            gm.DeleteModelVersionTag,
+            x.delete_model_version_tag,
+            edit(model),
+        ),
+        Route(
+            "GET",
+            "/model-versions/get-artifact",
+            gm.GetModelVersionArtifact,
+            x.get_model_version_artifact,
+            read(model),
+            ROOT,
+        ),
+    )
+
+
+def _lineage() -> tuple[Route, ...]:
+    x, model = registry, "registered_model"
+    return (
+        Route(
+            "GET",
+            "/registered-models/{name}/history",
+            gm.GetRegistryHistory,
+            x.get_registry_history,
+            read(model),
+            OWN,
+        ),
+        Route(
+            "GET",
+            "/model-versions/lineage",
+            gm.VersionName,
+            x.get_model_version_lineage,
+            read(model),
+            OWN,
+        ),
+        Route(
+            "GET",
+            "/model-versions/monitoring",
+            gm.VersionName,
+            x.get_model_version_monitoring,
+            read(model),
+            OWN,
+        ),
+        Route(
+            "GET",
+            "/runs/{run_id}/model-versions",
+            gm.RunVersions,
+            x.get_run_versions,
+            read("run"),
+            OWN,
+        ),
+        Route(
+            "GET",
+            "/logged-models/{model_id}/model-versions",
+            gm.LoggedModelVersions,
+            x.get_logged_model_versions,
+            read("logged_model"),
+            OWN,
+        ),
+    )
+
+
+def _webhooks() -> tuple[Route, ...]:
+    path, action = "/mlflow/webhooks", manage("webhook")
+    one = f"{path}/{{webhook_id}}"
+    history = "/api/riverrun/v1/webhooks/{webhook_id}/deliveries"
+    w = webhooks
+    return (
+        Route("POST", path, wm.CreateWebhook, w.create_webhook, action),
+        Route("GET", path, wm.ListWebhooks, w.list_webhooks, action),
+        Route("GET", one, wm.GetWebhook, w.get_webhook, action),
+        Route("PATCH", one, wm.UpdateWebhook, w.update_webhook, action),
+        Route("DELETE", one, wm.DeleteWebhook, w.delete_webhook, action),
+        Route("POST", f"{one}/test", wm.TestWebhook, w.test_webhook, action),
+        Route("GET", history, wm.ListWebhookDeliveries, w.list_webhook_deliveries, action, ROOT),
     )
 
 

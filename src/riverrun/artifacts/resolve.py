@@ -131,17 +131,24 @@ def validate_artifact_location(
     """
     if len(uri) > length_max:
         raise InvalidLocation(f"longer than {length_max} characters")
-    _refuse_characters(uri)
+    refuse_tricks(uri)
     location = parse_location(uri)
     if location.scheme == "runs":
         raise InvalidLocation("`runs:` names a run, not a place")
-    _refuse_detours(parse_location(fully_decoded(uri)))
     if leads_to_host(location) and location.scheme not in allowed_schemes:
         own = [parse_location(root) for root in own_roots]
         if (location.scheme, location.host) not in {(root.scheme, root.host) for root in own}:
             raise InvalidLocation(
                 f"'{location.scheme}' leads to a host, which the server does not allow"
             )
+
+
+def refuse_tricks(uri: str) -> None:
+    """Judges the form of a URI after decoding until nothing changes: no control characters,
+    fragments or parameters, no way up, no backslash. Raises InvalidParameterValue.
+    """
+    _refuse_characters(uri)
+    _refuse_detours(parse_location(fully_decoded(uri)))
 
 
 def leads_to_host(location: Location) -> bool:

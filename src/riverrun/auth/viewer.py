@@ -23,9 +23,19 @@ class Viewer:
         """Raises PermissionDenied unless the viewer has `level` on the experiment; None stands for
         the server as a whole.
         """
-        if not self.all_powerful:
+        if not self.may(level, experiment_id):
             what = "the server" if experiment_id is None else f"experiment {experiment_id}"
             raise PermissionDenied(f"Permission denied: {level.name} on {what}.")
+
+    def may(self, level: Level, experiment_id: int | None) -> bool:
+        """Whether `require` would let the viewer pass."""
+        del level, experiment_id
+        return self.all_powerful
+
+    def require_model(self, level: Level, name: str) -> None:
+        """Raises PermissionDenied unless the viewer has `level` on the registered model."""
+        if not self.all_powerful:
+            raise PermissionDenied(f"Permission denied: {level.name} on registered model {name}.")
 
 
 Authenticate = Callable[[Mapping[bytes, bytes]], Awaitable[Viewer]]

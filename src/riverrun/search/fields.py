@@ -189,3 +189,43 @@ LOGGED_MODELS = Resource(
         Entity.TAG: Group(Kind.NUMERIC_TEXT, orderable=False),
     },
 )
+
+PROMPT_TAG = "mlflow.prompt.is_prompt"
+
+
+def _registry(attributes: dict[str, Field]) -> Resource:
+    return Resource(
+        entities={
+            "attribute": Entity.ATTRIBUTE,
+            "attributes": Entity.ATTRIBUTE,
+            "tag": Entity.TAG,
+            "tags": Entity.TAG,
+        },
+        groups={
+            Entity.ATTRIBUTE: Group(Kind.TEXT, attributes),
+            Entity.TAG: Group(Kind.TEXT, orderable=False),
+        },
+    )
+
+
+def _registered_model_attributes() -> dict[str, Field]:
+    fields = _attributes(
+        creation_timestamp=Kind.INTEGER, last_updated_timestamp=Kind.INTEGER, name=Kind.TEXT
+    )
+    return {**fields, "timestamp": fields["last_updated_timestamp"]}
+
+
+REGISTERED_MODEL_ATTRIBUTES = _registered_model_attributes()
+REGISTERED_MODELS = _registry(REGISTERED_MODEL_ATTRIBUTES)
+
+MODEL_VERSION_ATTRIBUTES = _attributes(
+    creation_timestamp=Kind.INTEGER,
+    current_stage=Kind.TEXT,
+    last_updated_timestamp=Kind.INTEGER,
+    model_id=Kind.TEXT,
+    name=Kind.TEXT,
+    run_id=Kind.TEXT,
+    source_path=Kind.TEXT,
+    version_number=Kind.INTEGER,
+)
+MODEL_VERSIONS = _registry(MODEL_VERSION_ATTRIBUTES)

@@ -9,6 +9,7 @@ from riverrun.auth.viewer import Viewer
 from riverrun.entities.artifacts import FileInfo
 from riverrun.errors import InvalidParameterValue, TemporarilyUnavailable
 from riverrun.services.logged_models import LoggedModels
+from riverrun.services.model_versions import ModelVersions
 from riverrun.services.runs import Runs
 
 
@@ -32,11 +33,17 @@ class Artifacts:
     """Artifacts through the server. Paths come from clients: the store checks each once more."""
 
     def __init__(
-        self, store: contract.ArtifactStore | None, runs: Runs, logged_models: LoggedModels
+        self,
+        store: contract.ArtifactStore | None,
+        *,
+        runs: Runs,
+        logged_models: LoggedModels,
+        model_versions: ModelVersions,
     ) -> None:
         self._store = store
         self._runs = runs
         self._logged_models = logged_models
+        self._model_versions = model_versions
 
     async def list_files(self, path: str, *, viewer: Viewer) -> list[FileInfo]:
         """What lies directly in a directory, by base name."""
@@ -78,6 +85,20 @@ class Artifacts:
     async def open_of_model(self, model_id: str, path: str, *, viewer: Viewer) -> OpenFile:
         path = safe_path(path)
         uri = await self._logged_models.artifact_uri(model_id, viewer=viewer, level=Level.READ)
+        store, root = self._place(uri)
+        return await _opened(store, f"{root}/{path}")
+
+    async def open_of_version(
+        self, name: str, version: str, path: str, *, viewer: Viewer
+    ) -> OpenFile:
+        """Whoever may read a registered model may read its files: its creator could."""
+        path = safe_path(path)
+        uri = await self._model_versions.location(name, version, viewer=viewer)
+        location = parse_location(uri)
+        if location.scheme == "runs":
+            run_id, _, below = location.path.strip("/").partition("/")
+            whole = f"{below}/{path}" if below else path
+            return await self.open_of_run(run_id, whole, viewer=viewer)
         store, root = self._place(uri)
         return await _opened(store, f"{root}/{path}")
 
@@ -128,7 +149,7 @@ class Artifacts:
         return self._store
 
     def _place(self, uri: str) -> tuple[contract.ArtifactStore, str]:
-        """The store and the folder of a run or a logged model.
+        """The store and the folder of a run, a logged model or a model version.
 
         A path that a client chose is never opened here.
         """

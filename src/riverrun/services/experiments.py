@@ -18,9 +18,10 @@ from riverrun.search.fields import EXPERIMENTS
 from riverrun.services import limits, names
 from riverrun.store import datasets, experiment_search
 from riverrun.store import experiments as store
+from riverrun.store.change import Change
 from riverrun.store.dialects import Sql
 from riverrun.store.engine import ConflictError, Engine, Tx
-from riverrun.store.experiments import Change, NewExperiment
+from riverrun.store.experiments import NewExperiment
 from riverrun.store.filters import View
 
 

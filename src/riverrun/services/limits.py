@@ -87,3 +87,45 @@ LOGGED_MODEL_POINTS_IN_PAGE_MAX = 100
 """The newest points of each metric that come with one logged model, and with each of a page.
 Upstream sends all; the history of a run has them.
 """
+
+REGISTERED_MODEL_NAME_LENGTH_MAX = 256
+ALIAS_LENGTH_MAX = 255
+REGISTRY_TAG_VALUE_LENGTH_MAX = 100_000
+"""The parts of a registered model and its versions (protocol); longer ones are refused."""
+REGISTRY_TAGS_MAX = 1_000
+"""Tags that come with a new model or version."""
+REGISTRY_TEXT_LENGTH_MAX = 100_000
+"""Characters of a description, a source or a run's link: upstream's columns hold 5000 and 500."""
+REGISTRY_RUN_ID_LENGTH_MAX = 500
+REGISTERED_MODELS_PAGE_DEFAULT = 100
+REGISTERED_MODELS_PAGE_MAX = 1_000
+"""Registered models in one page (protocol)."""
+MODEL_VERSIONS_ASKED_MAX = 200_000
+MODEL_VERSIONS_PAGE_MAX = 10_000
+"""A client may ask for 200 000 versions (protocol), and gets a page of 10 000, which is what
+clients ask for, and the token of the next.
+"""
+HISTORY_PAGE_DEFAULT = 100
+HISTORY_PAGE_MAX = 1_000
+"""Lines in one page of a registered model's history."""
+MONITORING_RUNS_MAX = 1_000
+"""Monitoring runs of a version in one answer, the newest."""
+REGISTERED_AS_MAX = 1_000
+"""Versions in a logged model's tag, the last ones: each new one writes it anew."""
+LINEAGE_VERSIONS_MAX = 1_000
+"""Versions that one run or logged model is shown to have been registered as, the newest."""
+
+WEBHOOKS_MAX = 100
+"""Webhooks in a workspace: each of them may cost a row with every event."""
+WEBHOOK_DESCRIPTION_LENGTH_MAX = 5_000
+WEBHOOK_SECRET_LENGTH_MAX = 1_000
+WEBHOOK_EVENTS_MAX = 100
+"""Events in one call; there are fewer kinds."""
+WEBHOOKS_PAGE_DEFAULT = 100
+WEBHOOKS_PAGE_MAX = 1_000
+"""Webhooks, or lines of a webhook's history, in one page (protocol)."""
+WEBHOOK_TESTS_MAX = 4
+"""Test calls at once: each of them waits for a receiver."""
+WEBHOOK_HISTORY_MAX = 1_000
+WEBHOOK_HISTORY_DAYS_MAX = 30
+"""What is kept of a webhook's history; what is still to be delivered is always kept."""

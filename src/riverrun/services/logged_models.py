@@ -22,10 +22,10 @@ from riverrun.services.run_names import random_run_name
 from riverrun.services.values import Pairs
 from riverrun.store import logged_model_search
 from riverrun.store import logged_models as store
+from riverrun.store.change import Change
 from riverrun.store.engine import Engine, Tx
 from riverrun.store.filters import key_names
 from riverrun.store.logged_model_search import DatasetChoice, ModelOrder
-from riverrun.store.logged_models import Change
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,16 @@ from functools import lru_cache
 
 from riverrun.errors import InvalidParameterValue, ResourceDoesNotExist
 from riverrun.services import limits
+from riverrun.store.model_versions import Stage
 
 RUN_NAME_TAG = "mlflow.runName"
 LOGGED_MODEL_HISTORY_TAG = "mlflow.log-model.history"
 CONTEXT_TAG = "mlflow.data.context"
+
+MODEL_VERSIONS_TAG = "mlflow.modelVersions"
+"""Of a logged model: what it was registered as, a JSON list."""
+MONITORS_TAG = "riverrun.monitors"
+"""Of a run: the model version that it watches, as `models:/name/3`."""
 
 _NOT_IN_MODEL_NAMES = ("/", ":", ".", "%", '"', "'")
 
@@ -17,6 +23,11 @@ _KEY = re.compile(r"[\w/.\- :]*")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _RUN_ID_SHAPE = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}")
 _MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
+_WEBHOOK_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_WEBHOOK_NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?")
+_ALIAS = re.compile(r"[\w\-]+")
+_RESERVED_ALIAS = re.compile(r"[vV]\d+")
+_VERSION = re.compile(r"-?[0-9]{1,18}")
 _EXPERIMENT_ID = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -140,3 +151,94 @@ def check_experiment_name(name: str) -> str:
     if not name.strip():
         raise InvalidParameterValue("Invalid experiment name: it must not be blank.")
     return check_length(name, limits.EXPERIMENT_NAME_LENGTH_MAX, "name")
+
+
+def check_registered_model_name(name: str | None) -> str:
+    """A registered model's name is a part of URIs, and of paths of files."""
+    if not name or not name.strip():
+        raise InvalidParameterValue("Missing value for required parameter 'name'.")
+    if "/" in name or ":" in name:
+        raise InvalidParameterValue(
+            f"Invalid model name '{name[:256]}'. Names cannot contain '/' or ':'."
+        )
+    is_way = name == "." or name.startswith("..")
+    if is_way or any(ord(character) < 32 or character == "\x7f" for character in name):
+        raise InvalidParameterValue(
+            f"Invalid model name {name[:256]!r}. Names cannot be '.', begin with '..', or contain "
+            "control characters."
+        )
+    return check_length(name, limits.REGISTERED_MODEL_NAME_LENGTH_MAX, "name")
+
+
+def registered_model_not_found(name: str) -> ResourceDoesNotExist:
+    return ResourceDoesNotExist(f"Registered Model with name={name[:256]} not found")
+
+
+def model_version_not_found(name: str, version: int) -> ResourceDoesNotExist:
+    return ResourceDoesNotExist(f"Model Version (name={name[:256]}, version={version}) not found")
+
+
+def version_number(version: str) -> int:
+    if not _VERSION.fullmatch(version):
+        raise InvalidParameterValue(
+            f"Parameter 'version' must be an integer, got '{version[:100]}'."
+        )
+    return int(version)
+
+
+def check_new_alias(alias: str) -> str:
+    check_alias(alias)
+    if alias.lower() == "latest":
+        raise InvalidParameterValue("'latest' alias name (case insensitive) is reserved.")
+    if _RESERVED_ALIAS.fullmatch(alias):
+        raise InvalidParameterValue(f"Version alias name '{alias[:255]}' is reserved.")
+    return alias
+
+
+def check_alias(alias: str) -> str:
+    if not _ALIAS.fullmatch(alias):
+        raise InvalidParameterValue(
+            f"Invalid alias name: '{alias[:255]}'. It may only contain alphanumerics, underscores "
+            "(_) and dashes (-)."
+        )
+    return check_length(alias, limits.ALIAS_LENGTH_MAX, "Registered model alias name")
+
+
+def alias_not_found(alias: str) -> InvalidParameterValue:
+    """Not a 404: clients know it by this code."""
+    return InvalidParameterValue(f"Registered model alias {alias[:255]} not found.")
+
+
+def latest_version_not_found(name: str) -> ResourceDoesNotExist:
+    return ResourceDoesNotExist(f"Latest version not found for model {name[:256]}.")
+
+
+def stage_of(text: str) -> Stage:
+    """In any case, as upstream has it."""
+    for stage in Stage:
+        if stage.value.lower() == text.lower():
+            return stage
+    raise InvalidParameterValue(
+        f"Invalid Model Version stage: {text[:100]}. "
+        f"Value must be one of {', '.join(stage.value for stage in Stage)}."
+    )
+
+
+def check_webhook_name(name: str) -> str:
+    if not _WEBHOOK_NAME.fullmatch(name):
+        raise InvalidParameterValue(
+            f"Invalid webhook name '{name[:100]}'. It must have 1 to 63 letters, digits, dots, "
+            "underscores and hyphens, and begin and end with a letter or a digit."
+        )
+    return name
+
+
+def webhook_key(webhook_id: str) -> bytes:
+    """The 16 bytes of a webhook's id; what is not shaped like one does not exist."""
+    if not _WEBHOOK_ID.fullmatch(webhook_id):
+        raise webhook_not_found(webhook_id)
+    return bytes.fromhex(webhook_id.replace("-", ""))
+
+
+def webhook_not_found(webhook_id: str) -> ResourceDoesNotExist:
+    return ResourceDoesNotExist(f"Webhook with ID {webhook_id[:256]} not found.")

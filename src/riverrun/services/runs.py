@@ -9,11 +9,12 @@ from riverrun.entities.runs import Run, RunData, RunInfo, RunInputs, RunTag
 from riverrun.errors import InvalidParameterValue
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import RUNS
-from riverrun.services import limits, names
+from riverrun.services import events, limits, names
 from riverrun.services.active import require_active, require_active_experiment
 from riverrun.services.compaction import Compactor
 from riverrun.services.documents import Built, Documents
 from riverrun.services.key_names import KeyNames
+from riverrun.services.outbox import Outbox
 from riverrun.services.run_names import random_run_name
 from riverrun.services.values import ValueRules
 from riverrun.store import run_data, run_search
@@ -68,9 +69,16 @@ class RunPage:
 
 class Runs:
     def __init__(
-        self, engine: Engine, *, key_names: KeyNames, compactor: Compactor, values: ValueRules
+        self,
+        engine: Engine,
+        outbox: Outbox,
+        *,
+        key_names: KeyNames,
+        compactor: Compactor,
+        values: ValueRules,
     ) -> None:
         self._engine = engine
+        self._outbox = outbox
         self._key_names = key_names
         self._compactor = compactor
         self._values = values
@@ -142,7 +150,9 @@ class Runs:
         return info.artifact_uri
 
     async def update(self, run_id: str, change: RunChange, *, viewer: Viewer) -> RunInfo:
-        """Any status may follow any other; the end time stays unless one is given."""
+        """Any status may follow any other; the end time stays unless one is given. A run that
+        becomes FINISHED, FAILED or KILLED is an event.
+        """
         key, at_ms = names.run_key(run_id), now_ms()
         if change.name:
             names.check_length(change.name, limits.RUN_NAME_LENGTH_MAX, "run_name")
@@ -162,10 +172,14 @@ class Runs:
             info = await store.info(tx, key)
             if info is None:
                 raise names.run_not_found(run_id)
+            if info.status in ENDED and info.status != state.status:
+                event = events.run_ended(info)
+                await self._outbox.add(tx, event, workspace=viewer.workspace, at_ms=at_ms)
             return info
 
         info = await self._engine.write(work)
         if info.status in ENDED:
+            self._outbox.wake()
             self._compactor.ended(key)
         return info
 

@@ -46,6 +46,10 @@ class Dialect(Protocol):
         """Whether an integer is among these: any number of them."""
         ...
 
+    def pairs(self, columns: LiteralString, pairs: Sequence[tuple[object, object]]) -> Sql:
+        """Whether the two columns, given with a comma between them, are one of these pairs."""
+        ...
+
     def hex(self, blob: LiteralString) -> LiteralString:
         """Bytes as text of lower-case hexadecimal digits."""
         ...
@@ -93,6 +97,13 @@ class SqliteDialect:
             return Sql(f"{integer} = ?", (values[0],))
         listed = ",".join(map(str, values))
         return Sql(f"{integer} IN (SELECT value FROM json_each(?))", (f"[{listed}]",))
+
+    def pairs(self, columns: LiteralString, pairs: Sequence[tuple[object, object]]) -> Sql:
+        marks: list[LiteralString] = ["(?, ?)"] * len(pairs)
+        binds = tuple(bind for pair in pairs for bind in pair)
+        # Without the SELECT around it, SQLite reads the whole table instead of an index.
+        listed: LiteralString = f"SELECT column1, column2 FROM (VALUES {', '.join(marks)})"
+        return Sql(f"({columns}) IN ({listed})", binds)
 
     def hex(self, blob: LiteralString) -> LiteralString:
         return f"lower(hex({blob}))"

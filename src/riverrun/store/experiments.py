@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from riverrun.entities.experiments import Experiment, ExperimentTag
+from riverrun.store.change import Change
 from riverrun.store.engine import Row, Tx
 
 _COLUMNS = (
@@ -103,14 +104,6 @@ async def _tags(tx: Tx, experiment_ids: list[int]) -> dict[int, list[ExperimentT
         ):
             tags[number].append(ExperimentTag(key, value))
     return tags
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Who changes what, and when."""
-
-    by: str
-    at_ms: int
 
 
 async def rename(tx: Tx, experiment_id: int, name: str, change: Change) -> None:

@@ -15,6 +15,7 @@ from riverrun.entities.logged_models import (
     LoggedModelParameter,
     LoggedModelTag,
 )
+from riverrun.store.change import Change
 from riverrun.store.engine import Row, Tx
 
 STATUS_PREFIX = "LOGGED_MODEL_"
@@ -50,6 +51,7 @@ class LoggedModelState:
     experiment_id: int
     lifecycle_stage: str
     artifact_uri: str
+    source_run_id: str
 
 
 MetricRow = tuple[bytes, int, int, int, bytes, str, str, int, float, int]
@@ -85,7 +87,8 @@ async def insert(tx: Tx, new: NewLoggedModel) -> None:
 
 async def state(tx: Tx, model_id: bytes) -> LoggedModelState | None:
     row = await tx.one(
-        "SELECT experiment_id, lifecycle_stage, artifact_uri FROM logged_models WHERE model_id = ?",
+        "SELECT experiment_id, lifecycle_stage, artifact_uri, source_run_id FROM logged_models "
+        "WHERE model_id = ?",
         (model_id,),
     )
     return None if row is None else LoggedModelState(*row)
@@ -98,14 +101,6 @@ async def experiments_of(tx: Tx, model_ids: Sequence[bytes]) -> dict[bytes, int]
         f"SELECT model_id, experiment_id FROM logged_models WHERE model_id IN ({marks})", model_ids
     )
     return dict(rows)  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Who changes what, and when."""
-
-    by: str
-    at_ms: int
 
 
 async def set_status(tx: Tx, model_id: bytes, status: str, change: Change) -> None:
@@ -145,6 +140,13 @@ async def insert_params(
         "VALUES (?, ?, ?, ?)",
         [(model_id, key, experiment_id, values[key]) for key in sorted(values)],
     )
+
+
+async def tag(tx: Tx, model_id: bytes, key_id: int) -> str | None:
+    row = await tx.one(
+        "SELECT value FROM logged_model_tags WHERE model_id = ? AND key_id = ?", (model_id, key_id)
+    )
+    return None if row is None else row[0]
 
 
 async def set_tags(

@@ -287,3 +287,158 @@ logged_model_metrics = _table(
     Column("value", Double, nullable=False),
     Column("is_nan", SmallInteger, nullable=False),
 )
+
+
+def _registered_model_id() -> Column[bytes]:
+    return Column("registered_model_id", LargeBinary(16), primary_key=True, nullable=False)
+
+
+registered_models = _table(
+    "registered_models",
+    SMALL,
+    _registered_model_id(),
+    Column("workspace", String(63), nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("description", Text),
+    # Whether the tag mlflow.prompt.is_prompt says so: searches leave prompts out.
+    Column("is_prompt", SmallInteger, nullable=False),
+    # The highest version ever made: numbers of deleted versions are not given again.
+    Column("last_version", BigInteger, nullable=False),
+    Column("creation_timestamp", BigInteger, nullable=False),
+    Column("last_updated_timestamp", BigInteger, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("updated_by", String(255), nullable=False),
+    UniqueConstraint("workspace", "name", name="registered_models_by_name"),
+    Index("registered_models_by_update", "workspace", "last_updated_timestamp", "name"),
+)
+
+registered_model_tags = _table(
+    "registered_model_tags",
+    SMALL,
+    _registered_model_id(),
+    Column("tag_key", String(250), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("updated_by", String(255), nullable=False),
+)
+
+registered_model_aliases = _table(
+    "registered_model_aliases",
+    SMALL,
+    _registered_model_id(),
+    Column("alias", String(255), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("updated_by", String(255), nullable=False),
+)
+
+model_versions = _table(
+    "model_versions",
+    SMALL,
+    _registered_model_id(),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    # None, Staging, Production, Archived.
+    Column("stage", String(20), nullable=False),
+    Column("description", Text),
+    Column("source", Text, nullable=False),
+    # Where the files are, when `source` only refers to them.
+    Column("storage_location", Text, nullable=False),
+    # As the client gave them: they need not be ours. Empty when it gave none.
+    Column("source_run_id", String(500), nullable=False),
+    Column("run_link", Text, nullable=False),
+    Column("logged_model_id", String(255), nullable=False),
+    Column("is_prompt", SmallInteger, nullable=False),
+    Column("creation_timestamp", BigInteger, nullable=False),
+    Column("last_updated_timestamp", BigInteger, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("updated_by", String(255), nullable=False),
+    Index("model_versions_by_stage", "registered_model_id", "stage", "version"),
+    Index(
+        "model_versions_of_model_by_update",
+        "registered_model_id",
+        text("last_updated_timestamp DESC"),
+        text("version DESC"),
+    ),
+    Index("model_versions_by_update", text("last_updated_timestamp DESC")),
+    Index("model_versions_by_run", "source_run_id"),
+    Index("model_versions_by_logged_model", "logged_model_id"),
+)
+
+model_version_tags = _table(
+    "model_version_tags",
+    SMALL,
+    _registered_model_id(),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("tag_key", String(250), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("updated_by", String(255), nullable=False),
+)
+
+registry_history = _table(
+    "registry_history",
+    SMALL,
+    _registered_model_id(),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("workspace", String(63), nullable=False),
+    # The model's name at that time: what happened under a name is found after a deletion, too.
+    Column("name", String(256), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", String(255), nullable=False),
+    # What changed: created, renamed, stage, alias, tag, description, deleted, …
+    Column("change", String(32), nullable=False),
+    # Which version, alias or tag, if one.
+    Column("version", BigInteger),
+    Column("item", String(255)),
+    Column("old_value", Text),
+    Column("new_value", Text),
+    Index("registry_history_by_name", "workspace", "name", "change", "registered_model_id"),
+)
+
+webhooks = _table(
+    "webhooks",
+    SMALL,
+    Column("webhook_id", LargeBinary(16), primary_key=True, nullable=False),
+    Column("workspace", String(63), nullable=False),
+    Column("name", String(63), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    # Encrypted; NULL where deliveries are not signed.
+    Column("secret", Text),
+    Column("status", String(8), nullable=False),
+    Column("creation_timestamp", BigInteger, nullable=False),
+    Column("last_updated_timestamp", BigInteger, nullable=False),
+    Column("created_by", String(255), nullable=False),
+    Column("updated_by", String(255), nullable=False),
+    Index("webhooks_by_workspace", "workspace", "webhook_id"),
+)
+
+webhook_events = _table(
+    "webhook_events",
+    SMALL,
+    Column("webhook_id", LargeBinary(16), primary_key=True, nullable=False),
+    Column("entity", String(32), primary_key=True),
+    Column("action", String(16), primary_key=True),
+    # In the order in which the client gave them.
+    Column("position", SmallInteger, nullable=False),
+    Index("webhook_events_by_kind", "entity", "action", "webhook_id"),
+)
+
+# The outbox: a row is written in the transaction of what it tells of.
+webhook_deliveries = _table(
+    "webhook_deliveries",
+    LOCAL,
+    Column("delivery_id", LargeBinary(16), primary_key=True, nullable=False),
+    Column("webhook_id", LargeBinary(16), nullable=False),
+    Column("entity", String(32), nullable=False),
+    Column("action", String(16), nullable=False),
+    # The JSON to send; empty once that is over.
+    Column("body", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("creation_timestamp", BigInteger, nullable=False),
+    # When it is to be tried next; while somebody tries it, when somebody else may.
+    Column("due_at", BigInteger, nullable=False),
+    Column("last_attempt_timestamp", BigInteger),
+    Column("response_status", Integer),
+    Column("error_message", Text),
+    Index("webhook_deliveries_by_due", "status", "due_at"),
+    Index("webhook_deliveries_by_webhook", "webhook_id", "delivery_id"),
+)

@@ -431,7 +431,10 @@ def _locked(path: Path) -> int:
 
 
 def _last_seq(connection: sqlite3.Connection) -> int:
-    return connection.execute("SELECT coalesce(max(seq), 0) FROM metric_log").fetchone()[0]
+    return connection.execute(
+        "SELECT max((SELECT coalesce(max(seq), 0) FROM metric_log), "
+        "(SELECT coalesce(max(seq), 0) FROM registry_history))"
+    ).fetchone()[0]
 
 
 _NOT_FLUSHED = "The disk of the database answers with errors; the write may be lost. Try it again."

@@ -1,0 +1,151 @@
+"""Where a model version comes from, what became of a run or a logged model, and how a version does
+since: reads only, in a constant number of statements.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from riverrun.auth.levels import Level
+from riverrun.auth.viewer import Viewer
+from riverrun.entities.experiments import Experiment
+from riverrun.entities.logged_models import LoggedModelInfo
+from riverrun.entities.registry import ModelVersion
+from riverrun.entities.runs import Run
+from riverrun.services import limits, names
+from riverrun.services.key_names import KeyNames
+from riverrun.services.registered_models import require_model
+from riverrun.store import documents, experiments, lineage, logged_models, model_versions, runs
+from riverrun.store.engine import Engine, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLineage:
+    """None where the version names no such thing, or the viewer may not read it."""
+
+    version: ModelVersion
+    run: Run | None
+    experiment: Experiment | None
+    logged_model: LoggedModelInfo | None
+
+
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """A version, the run that made it, and the runs that watch it, the newest first."""
+
+    version: ModelVersion
+    run: Run | None
+    monitoring_runs: list[Run]
+
+
+class Lineage:
+    def __init__(self, engine: Engine, key_names: KeyNames) -> None:
+        self._engine = engine
+        self._key_names = key_names
+
+    async def of_version(self, name: str, version: str, *, viewer: Viewer) -> VersionLineage:
+        number = names.version_number(version)
+
+        async def work(tx: Tx) -> VersionLineage:
+            found = await _version(tx, name, number, viewer)
+            run = await _run(tx, found.run_id, viewer)
+            experiment = None
+            if run is not None:
+                experiment_id = int(run.info.experiment_id)
+                experiment = await experiments.find(tx, experiment_id, workspace=viewer.workspace)
+            model = await _logged_model(tx, found.model_id, viewer)
+            return VersionLineage(found, run, experiment, model)
+
+        return await self._engine.read(work)
+
+    async def versions_of_run(self, run_id: str, *, viewer: Viewer) -> list[ModelVersion]:
+        key = names.run_key(run_id)
+
+        async def work(tx: Tx) -> list[ModelVersion]:
+            state = await runs.state(tx, key)
+            if state is None:
+                raise names.run_not_found(run_id)
+            viewer.require(Level.READ, state.experiment_id)
+            keys = await lineage.versions_of_run(
+                tx, run_id, workspace=viewer.workspace, limit=limits.LINEAGE_VERSIONS_MAX
+            )
+            return await self._versions(tx, keys)
+
+        return await self._engine.read(work)
+
+    async def versions_of_logged_model(
+        self, model_id: str, *, viewer: Viewer
+    ) -> list[ModelVersion]:
+        key = names.model_key(model_id)
+
+        async def work(tx: Tx) -> list[ModelVersion]:
+            state = await logged_models.state(tx, key)
+            if state is None:
+                raise names.model_not_found(model_id)
+            viewer.require(Level.READ, state.experiment_id)
+            keys = await lineage.versions_of_logged_model(
+                tx, model_id, workspace=viewer.workspace, limit=limits.LINEAGE_VERSIONS_MAX
+            )
+            return await self._versions(tx, keys)
+
+        return await self._engine.read(work)
+
+    async def monitoring(self, name: str, version: str, *, viewer: Viewer) -> Monitoring:
+        """A run monitors a version when its tag `riverrun.monitors` says so."""
+        number = names.version_number(version)
+        ids = await self._key_names.find([names.MONITORS_TAG])
+
+        async def work(tx: Tx) -> Monitoring:
+            found = await _version(tx, name, number, viewer)
+            watching: Sequence[bytes] = ()
+            if names.MONITORS_TAG in ids:
+                watching = await lineage.monitoring_runs(
+                    tx,
+                    ids[names.MONITORS_TAG],
+                    f"models:/{name}/{number}",
+                    workspace=viewer.workspace,
+                    limit=limits.MONITORING_RUNS_MAX,
+                )
+            made_by = [names.run_key(found.run_id)] if names.is_run_id(found.run_id) else []
+            assembled = await documents.assemble(tx, [*made_by, *watching])
+            readable = {
+                key: each.run
+                for key, each in assembled.items()
+                if viewer.may(Level.READ, int(each.run.info.experiment_id))
+            }
+            return Monitoring(
+                found,
+                readable.get(made_by[0]) if made_by else None,
+                [readable[key] for key in watching if key in readable],
+            )
+
+        return await self._engine.read(work)
+
+    async def _versions(self, tx: Tx, keys: Sequence[model_versions.Key]) -> list[ModelVersion]:
+        return await model_versions.find_all(tx, keys, dialect=self._engine.dialect)
+
+
+async def _version(tx: Tx, name: str, number: int, viewer: Viewer) -> ModelVersion:
+    model = await require_model(tx, name, Level.READ, viewer)
+    found = await model_versions.find(tx, (model.registered_model_id, number))
+    if found is None:
+        raise names.model_version_not_found(name, number)
+    return found
+
+
+async def _run(tx: Tx, run_id: str, viewer: Viewer) -> Run | None:
+    if not names.is_run_id(run_id):
+        return None
+    key = names.run_key(run_id)
+    assembled = (await documents.assemble(tx, [key])).get(key)
+    if assembled is None or not viewer.may(Level.READ, int(assembled.run.info.experiment_id)):
+        return None
+    return assembled.run
+
+
+async def _logged_model(tx: Tx, model_id: str, viewer: Viewer) -> LoggedModelInfo | None:
+    if not names.is_model_id(model_id):
+        return None
+    found = await logged_models.find_all(tx, [names.model_key(model_id)], points_per_metric=1)
+    if not found or not viewer.may(Level.READ, int(found[0].info.experiment_id)):
+        return None
+    return found[0].info

@@ -1,0 +1,413 @@
+"""Registered models: their life, tags, aliases, search and history."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from riverrun.auth.levels import Level
+from riverrun.auth.viewer import Viewer
+from riverrun.clock import new_run_id, now_ms
+from riverrun.entities.registry import ModelVersion, RegisteredModel, RegistryChange
+from riverrun.errors import InvalidParameterValue, ResourceAlreadyExists
+from riverrun.search import parse_filter, parse_order_by
+from riverrun.search.fields import PROMPT_TAG, REGISTERED_MODELS
+from riverrun.services import events, limits, names
+from riverrun.services.outbox import Outbox
+from riverrun.services.values import Pairs
+from riverrun.store import model_versions, registry_history, registry_search
+from riverrun.store import registered_models as store
+from riverrun.store.change import Change
+from riverrun.store.engine import ConflictError, Engine, Tx
+from riverrun.store.registered_models import NewRegisteredModel, RegisteredModelState
+from riverrun.store.registry_history import Entry, Kind
+from riverrun.store.registry_search import RegistryQuery
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySearch:
+    """What a search of models or of versions asks for."""
+
+    filter: str
+    max_results: int | None
+    order_by: Sequence[str]
+    page_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModelPage:
+    models: list[RegisteredModel]
+    next_page_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    changes: list[RegistryChange]
+    next_page_token: str | None
+
+
+class RegisteredModels:
+    """Every change goes into the model's history and to webhooks, in its own transaction."""
+
+    def __init__(self, engine: Engine, outbox: Outbox) -> None:
+        self._engine = engine
+        self._outbox = outbox
+
+    async def create(
+        self, name: str, *, description: str | None, tags: Pairs, viewer: Viewer
+    ) -> RegisteredModel:
+        """Models and prompts share one space of names."""
+        viewer.require(Level.EDIT, None)
+        names.check_registered_model_name(name)
+        description = _checked(description)
+        checked = check_tags(tags)
+        new = NewRegisteredModel(
+            registered_model_id=new_run_id(),
+            workspace=viewer.workspace,
+            name=name,
+            description=description,
+            is_prompt=is_prompt(checked),
+        )
+        change = Change(viewer.name, now_ms())
+        event = events.registered_model_created(
+            name, tags=checked, description=description, is_prompt=new.is_prompt
+        )
+
+        async def work(tx: Tx) -> RegisteredModel:
+            existing = await store.find(tx, viewer.workspace, name)
+            if existing is not None:
+                raise _already_exists(existing, is_prompt=new.is_prompt)
+            await store.insert(tx, new, change)
+            await store.set_tags(tx, new.registered_model_id, checked, by=viewer.name)
+            model = RegisteredModelState(
+                new.registered_model_id, name, is_prompt=new.is_prompt, description=description
+            )
+            await record(tx, model, [Entry(Kind.CREATED)], change, viewer)
+            await self._outbox.add(tx, event, workspace=viewer.workspace, at_ms=change.at_ms)
+            return await _found(tx, new.registered_model_id)
+
+        try:
+            return await self._written(work)
+        except ConflictError:  # Another replica was first: now it is there.
+            return await self._written(work)
+
+    async def get(self, name: str, *, viewer: Viewer) -> RegisteredModel:
+        async def work(tx: Tx) -> RegisteredModel:
+            model = await require_model(tx, name, Level.READ, viewer)
+            return await _found(tx, model.registered_model_id)
+
+        return await self._engine.read(work)
+
+    async def rename(self, name: str, new_name: str, *, viewer: Viewer) -> RegisteredModel:
+        """Versions, tags and aliases come along."""
+        names.check_registered_model_name(new_name)
+        change = Change(viewer.name, now_ms())
+
+        async def work(tx: Tx) -> RegisteredModel:
+            model = await require_model(tx, name, Level.MANAGE, viewer)
+            existing = await store.find(tx, viewer.workspace, new_name)
+            if existing is not None and new_name != name:
+                raise _already_exists(existing, is_prompt=model.is_prompt)
+            await store.rename(tx, model.registered_model_id, new_name, change)
+            renamed = RegisteredModelState(
+                model.registered_model_id,
+                new_name,
+                is_prompt=model.is_prompt,
+                description=model.description,
+            )
+            if new_name != name:
+                entry = Entry(Kind.RENAMED, old=name, new=new_name)
+                await record(tx, renamed, [entry], change, viewer)
+            return await _found(tx, model.registered_model_id)
+
+        try:
+            return await self._written(work)
+        except ConflictError:
+            return await self._written(work)
+
+    async def update(
+        self, name: str, description: str | None, *, viewer: Viewer
+    ) -> RegisteredModel:
+        """No description clears it, as upstream has it."""
+        description = _checked(description)
+        change = Change(viewer.name, now_ms())
+
+        async def work(tx: Tx) -> RegisteredModel:
+            model = await require_model(tx, name, Level.EDIT, viewer)
+            await store.set_description(tx, model.registered_model_id, description, change)
+            if description != model.description:
+                entry = Entry(Kind.DESCRIPTION, old=model.description, new=description)
+                await record(tx, model, [entry], change, viewer)
+            return await _found(tx, model.registered_model_id)
+
+        return await self._written(work)
+
+    async def delete(self, name: str, *, viewer: Viewer) -> None:
+        """For good, with its versions; their files and the history stay."""
+        change = Change(viewer.name, now_ms())
+
+        async def work(tx: Tx) -> None:
+            model = await require_model(tx, name, Level.MANAGE, viewer)
+            await store.delete(tx, model.registered_model_id)
+            await record(tx, model, [Entry(Kind.DELETED)], change, viewer)
+
+        await self._written(work)
+
+    async def search(self, asked: RegistrySearch, *, viewer: Viewer) -> RegisteredModelPage:
+        viewer.require(Level.READ, None)
+        limit = limits.REGISTERED_MODELS_PAGE_DEFAULT
+        if asked.max_results is not None:
+            limit = check_page_size(asked.max_results, limits.REGISTERED_MODELS_PAGE_MAX)
+        query = RegistryQuery(
+            kind=registry_search.MODELS,
+            workspace=viewer.workspace,
+            filter=parse_filter(asked.filter, REGISTERED_MODELS),
+            order_by=parse_order_by(asked.order_by, REGISTERED_MODELS),
+            max_results=limit,
+            page_token=asked.page_token or "",
+        )
+
+        async def work(tx: Tx) -> RegisteredModelPage:
+            page = await registry_search.search(tx, query, dialect=self._engine.dialect)
+            models = await store.find_all(tx, [model_id for (model_id,) in page.keys])
+            return RegisteredModelPage(models, page.next_page_token)
+
+        return await self._engine.read(work)
+
+    async def set_tag(self, name: str, key: str, value: str, *, viewer: Viewer) -> None:
+        tags = check_tags([(key, value)])
+        change = Change(viewer.name, now_ms())
+
+        async def work(tx: Tx) -> None:
+            model = await require_model(tx, name, Level.EDIT, viewer)
+            old = await store.tag(tx, model.registered_model_id, key)
+            await store.set_tags(tx, model.registered_model_id, tags, by=viewer.name)
+            await _follow_prompt_tag(tx, model, key, value)
+            if old != value:
+                entry = Entry(Kind.TAG, item=key, old=old, new=value)
+                await record(tx, model, [entry], change, viewer)
+            if model.is_prompt:
+                event = events.prompt_tag_set(name, key=key, value=value)
+                await self._outbox.add(tx, event, workspace=viewer.workspace, at_ms=change.at_ms)
+
+        await self._written(work)
+
+    async def delete_tag(self, name: str, key: str, *, viewer: Viewer) -> None:
+        """A tag that is not there is no error, as it is upstream."""
+        names.check_key(key, what="Tag", name="key")
+        change = Change(viewer.name, now_ms())
+
+        async def work(tx: Tx) -> None:
+            model = await require_model(tx, name, Level.EDIT, viewer)
+            old = await store.tag(tx, model.registered_model_id, key)
+            if old is None:
+                return
+            await store.delete_tag(tx, model.registered_model_id, key)
+            await _follow_prompt_tag(tx, model, key, "")
+            entry = Entry(Kind.TAG, item=key, old=old)
+            await record(tx, model, [entry], change, viewer)
+            if model.is_prompt:
+                event = events.prompt_tag_deleted(name, key=key)
+                await self._outbox.add(tx, event, workspace=viewer.workspace, at_ms=change.at_ms)
+
+        await self._written(work)
+
+    # Aliases -------------------------------------------------------------------------------------
+
+    async def set_alias(self, name: str, alias: str, version: str, *, viewer: Viewer) -> None:
+        """An alias that points elsewhere is moved."""
+        names.check_new_alias(alias)
+        number = names.version_number(version)
+        change = Change(viewer.name, now_ms())
+
+        async def work(tx: Tx) -> None:
+            model = await require_model(tx, name, Level.EDIT, viewer)
+            model_id = model.registered_model_id
+            if await model_versions.state(tx, (model_id, number)) is None:
+                raise names.model_version_not_found(name, number)
+            old = await store.aliased(tx, model_id, alias)
+            await store.set_alias(tx, model_id, alias, number, by=viewer.name)
+            if old != number:
+                entry = Entry(Kind.ALIAS, number, alias, _text(old), str(number))
+                await record(tx, model, [entry], change, viewer)
+            event = events.alias_created(
+                name, alias, version=str(number), is_prompt=model.is_prompt
+            )
+            await self._outbox.add(tx, event, workspace=viewer.workspace, at_ms=change.at_ms)
+
+        await self._written(work)
+
+    async def delete_alias(self, name: str, alias: str, *, viewer: Viewer) -> None:
+        """An alias that is not there is no error, as it is upstream."""
+        names.check_alias(alias)
+        change = Change(viewer.name, now_ms())
+
+        async def work(tx: Tx) -> None:
+            model = await require_model(tx, name, Level.EDIT, viewer)
+            old = await store.aliased(tx, model.registered_model_id, alias)
+            if old is None:
+                return
+            await store.delete_alias(tx, model.registered_model_id, alias)
+            entry = Entry(Kind.ALIAS, old, alias, _text(old))
+            await record(tx, model, [entry], change, viewer)
+            event = events.alias_deleted(name, alias, is_prompt=model.is_prompt)
+            await self._outbox.add(tx, event, workspace=viewer.workspace, at_ms=change.at_ms)
+
+        await self._written(work)
+
+    async def version_by_alias(self, name: str, alias: str, *, viewer: Viewer) -> ModelVersion:
+        """`latest`, in any case, is the highest version of all, as upstream has it since 3.0."""
+
+        async def work(tx: Tx) -> ModelVersion:
+            model = await require_model(tx, name, Level.READ, viewer)
+            if alias.lower() == "latest":
+                model_id = model.registered_model_id
+                newest = (await model_versions.latest(tx, [model_id], aliases=True))[model_id]
+                if not newest:
+                    raise names.latest_version_not_found(name)
+                return newest[-1]  # They come by version.
+            version = await store.aliased(tx, model.registered_model_id, alias)
+            if version is None:
+                raise names.alias_not_found(alias)
+            found = await model_versions.find(tx, (model.registered_model_id, version))
+            if found is None:
+                raise names.model_version_not_found(name, version)
+            return found
+
+        return await self._engine.read(work)
+
+    async def latest_versions(
+        self, name: str, stages: Sequence[str], *, viewer: Viewer
+    ) -> list[ModelVersion]:
+        """The newest version in each stage, or in those given, with their aliases."""
+        wanted = tuple(dict.fromkeys(names.stage_of(stage) for stage in stages))
+
+        async def work(tx: Tx) -> list[ModelVersion]:
+            model = await require_model(tx, name, Level.READ, viewer)
+            model_id = model.registered_model_id
+            found = await model_versions.latest(
+                tx, [model_id], wanted or tuple(model_versions.Stage), aliases=True
+            )
+            return found[model_id]
+
+        return await self._engine.read(work)
+
+    # History -------------------------------------------------------------------------------------
+
+    async def history(
+        self, name: str, *, max_results: int | None, page_token: str, viewer: Viewer
+    ) -> HistoryPage:
+        """The newest change first. A name that was deleted, or given up, keeps its history."""
+        limit = limits.HISTORY_PAGE_DEFAULT
+        if max_results is not None:
+            limit = check_page_size(max_results, limits.HISTORY_PAGE_MAX)
+        before = _seq(page_token)
+        viewer.require_model(Level.READ, name)
+
+        async def work(tx: Tx) -> HistoryPage:
+            rows = await registry_history.page(
+                tx, viewer.workspace, name, before_seq=before, limit=limit + 1
+            )
+            if not rows and before is None:
+                await require_model(tx, name, Level.READ, viewer)
+            shown = rows[:limit]
+            token = str(shown[-1][0]) if len(rows) > limit else None
+            return HistoryPage([change for _, change in shown], token)
+
+        return await self._engine.read(work)
+
+    async def _written(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        written = await self._engine.write(work)
+        self._outbox.wake()
+        return written
+
+
+async def require_model(tx: Tx, name: str, level: Level, viewer: Viewer) -> RegisteredModelState:
+    """The state of a model on which the viewer has the level."""
+    names.check_registered_model_name(name)
+    viewer.require_model(level, name)
+    model = await store.find(tx, viewer.workspace, name)
+    if model is None:
+        raise names.registered_model_not_found(name)
+    return model
+
+
+async def record(
+    tx: Tx, model: RegisteredModelState, entries: Sequence[Entry], change: Change, viewer: Viewer
+) -> None:
+    of = registry_history.Model(model.registered_model_id, viewer.workspace, model.name)
+    await registry_history.append(tx, of, entries, change)
+
+
+def is_prompt(tags: Mapping[str, str]) -> bool:
+    """As searches see it."""
+    return tags.get(PROMPT_TAG) == "true"
+
+
+def _checked(description: str | None) -> str | None:
+    """A model's empty description is none."""
+    check_description(description)
+    return description or None
+
+
+def check_description(description: str | None) -> None:
+    names.check_length(description or "", limits.REGISTRY_TEXT_LENGTH_MAX, "description")
+
+
+def check_tags(pairs: Pairs) -> dict[str, str]:
+    """The last value of each key; values are never cut."""
+    pairs = list(pairs)
+    if len(pairs) > limits.REGISTRY_TAGS_MAX:
+        raise InvalidParameterValue(
+            f"A call can name at most {limits.REGISTRY_TAGS_MAX} tags. Got {len(pairs)}."
+        )
+    length_max = limits.REGISTRY_TAG_VALUE_LENGTH_MAX
+    return {
+        names.check_key(key, what="Tag", name="key"): names.check_length(
+            value or "", length_max, f"Value of tag '{key}'"
+        )
+        for key, value in pairs
+    }
+
+
+def check_page_size(max_results: int, maximum: int) -> int:
+    if not 1 <= max_results <= maximum:
+        raise InvalidParameterValue(
+            f"Invalid value {max_results} for parameter 'max_results' supplied: it must be at "
+            f"least 1 and at most {maximum}."
+        )
+    return max_results
+
+
+async def _follow_prompt_tag(tx: Tx, model: RegisteredModelState, key: str, value: str) -> None:
+    if key == PROMPT_TAG:
+        await store.set_is_prompt(tx, model.registered_model_id, is_prompt=is_prompt({key: value}))
+
+
+async def _found(tx: Tx, model_id: bytes) -> RegisteredModel:
+    (model,) = await store.find_all(tx, [model_id])
+    return model
+
+
+def _already_exists(existing: RegisteredModelState, *, is_prompt: bool) -> ResourceAlreadyExists:
+    if existing.is_prompt == is_prompt:
+        what = "Prompt" if is_prompt else "Registered Model"
+        return ResourceAlreadyExists(f"{what} (name={existing.name}) already exists.")
+    new, old = ("prompt", "registered model") if is_prompt else ("registered model", "prompt")
+    return ResourceAlreadyExists(
+        f"A {new} cannot have the name {existing.name!r}: a {old} has it, and they share their "
+        "names."
+    )
+
+
+def _text(version: int | None) -> str | None:
+    return None if version is None else str(version)
+
+
+def _seq(page_token: str) -> int | None:
+    if not page_token:
+        return None
+    if not (page_token.isascii() and page_token.isdigit() and len(page_token) <= 18):
+        raise InvalidParameterValue("Invalid page_token: this is no token that a history gave.")
+    return int(page_token)

@@ -1,0 +1,238 @@
+"""Registered models with their tags and aliases. A model's key is an id: a rename changes a row."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from riverrun.entities.registry import ModelAlias, ModelTag, RegisteredModel
+from riverrun.store import model_versions
+from riverrun.store.change import Change
+from riverrun.store.engine import Row, Tx
+
+_COLUMNS = "registered_model_id, name, creation_timestamp, last_updated_timestamp, description"
+
+
+@dataclass(frozen=True, slots=True)
+class NewRegisteredModel:
+    registered_model_id: bytes
+    workspace: str
+    name: str
+    description: str | None
+    is_prompt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModelState:
+    """What every call asks of a model first."""
+
+    registered_model_id: bytes
+    name: str
+    is_prompt: bool
+    description: str | None
+
+
+async def find(tx: Tx, workspace: str, name: str) -> RegisteredModelState | None:
+    row = await tx.one(
+        "SELECT registered_model_id, name, is_prompt, description FROM registered_models "
+        "WHERE workspace = ? AND name = ?",
+        (workspace, name),
+    )
+    return None if row is None else RegisteredModelState(row[0], row[1], bool(row[2]), row[3])
+
+
+async def insert(tx: Tx, new: NewRegisteredModel, change: Change) -> None:
+    """Raises ConflictError when the workspace has the name."""
+    await tx.execute(
+        "INSERT INTO registered_models (registered_model_id, workspace, name, description, "
+        "is_prompt, last_version, creation_timestamp, last_updated_timestamp, created_by, "
+        "updated_by) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+        (
+            new.registered_model_id,
+            new.workspace,
+            new.name,
+            new.description,
+            int(new.is_prompt),
+            *(change.at_ms, change.at_ms, change.by, change.by),
+        ),
+    )
+
+
+async def touch(tx: Tx, model_id: bytes, change: Change) -> None:
+    """Also takes the model's row for this transaction: what asks about its versions does it first,
+    so that two such changes never see each other half done.
+    """
+    await tx.execute(
+        "UPDATE registered_models SET last_updated_timestamp = ?, updated_by = ? "
+        "WHERE registered_model_id = ?",
+        (change.at_ms, change.by, model_id),
+    )
+
+
+async def next_version(tx: Tx, model_id: bytes, change: Change) -> int:
+    """A number that no version of the model ever had, deleted ones included."""
+    await tx.execute(
+        "UPDATE registered_models SET last_version = last_version + 1, "
+        "last_updated_timestamp = ?, updated_by = ? WHERE registered_model_id = ?",
+        (change.at_ms, change.by, model_id),
+    )
+    rows = await tx.fetch(
+        "SELECT last_version FROM registered_models WHERE registered_model_id = ?", (model_id,)
+    )
+    return rows[0][0]
+
+
+async def rename(tx: Tx, model_id: bytes, name: str, change: Change) -> None:
+    """Its versions count as updated, too. Raises ConflictError when another model has the name."""
+    await tx.execute(
+        "UPDATE registered_models SET name = ?, last_updated_timestamp = ?, updated_by = ? "
+        "WHERE registered_model_id = ?",
+        (name, change.at_ms, change.by, model_id),
+    )
+    await model_versions.touch_all(tx, model_id, change)
+
+
+async def set_description(tx: Tx, model_id: bytes, description: str | None, change: Change) -> None:
+    await tx.execute(
+        "UPDATE registered_models SET description = ?, last_updated_timestamp = ?, "
+        "updated_by = ? WHERE registered_model_id = ?",
+        (description, change.at_ms, change.by, model_id),
+    )
+
+
+async def set_is_prompt(tx: Tx, model_id: bytes, *, is_prompt: bool) -> None:
+    await tx.execute(
+        "UPDATE registered_models SET is_prompt = ? WHERE registered_model_id = ?",
+        (int(is_prompt), model_id),
+    )
+
+
+async def delete(tx: Tx, model_id: bytes) -> None:
+    """With its versions, tags and aliases; its history stays."""
+    for table in (
+        "model_version_tags",
+        "model_versions",
+        "registered_model_aliases",
+        "registered_model_tags",
+        "registered_models",
+    ):
+        await tx.execute(f"DELETE FROM {table} WHERE registered_model_id = ?", (model_id,))
+
+
+# Tags and aliases --------------------------------------------------------------------------------
+
+
+async def tag(tx: Tx, model_id: bytes, key: str) -> str | None:
+    row = await tx.one(
+        "SELECT value FROM registered_model_tags WHERE registered_model_id = ? AND tag_key = ?",
+        (model_id, key),
+    )
+    return None if row is None else row[0]
+
+
+async def set_tags(tx: Tx, model_id: bytes, tags: Mapping[str, str], *, by: str) -> None:
+    await tx.execute_many(
+        "INSERT INTO registered_model_tags (registered_model_id, tag_key, value, updated_by) "
+        "VALUES (?, ?, ?, ?) ON CONFLICT (registered_model_id, tag_key) DO UPDATE SET "
+        "value = excluded.value, updated_by = excluded.updated_by",
+        [(model_id, key, tags[key], by) for key in sorted(tags)],
+    )
+
+
+async def delete_tag(tx: Tx, model_id: bytes, key: str) -> None:
+    await tx.execute(
+        "DELETE FROM registered_model_tags WHERE registered_model_id = ? AND tag_key = ?",
+        (model_id, key),
+    )
+
+
+async def aliased(tx: Tx, model_id: bytes, alias: str) -> int | None:
+    """The version that the alias points to."""
+    row = await tx.one(
+        "SELECT version FROM registered_model_aliases WHERE registered_model_id = ? AND alias = ?",
+        (model_id, alias),
+    )
+    return None if row is None else row[0]
+
+
+async def set_alias(tx: Tx, model_id: bytes, alias: str, version: int, *, by: str) -> None:
+    await tx.execute(
+        "INSERT INTO registered_model_aliases (registered_model_id, alias, version, updated_by) "
+        "VALUES (?, ?, ?, ?) ON CONFLICT (registered_model_id, alias) DO UPDATE SET "
+        "version = excluded.version, updated_by = excluded.updated_by",
+        (model_id, alias, version, by),
+    )
+
+
+async def delete_alias(tx: Tx, model_id: bytes, alias: str) -> None:
+    await tx.execute(
+        "DELETE FROM registered_model_aliases WHERE registered_model_id = ? AND alias = ?",
+        (model_id, alias),
+    )
+
+
+async def aliases_of(tx: Tx, model_id: bytes, version: int) -> list[str]:
+    rows = await tx.fetch(
+        "SELECT alias FROM registered_model_aliases WHERE registered_model_id = ? AND version = ? "
+        "ORDER BY alias",
+        (model_id, version),
+    )
+    return [alias for (alias,) in rows]
+
+
+async def delete_aliases_of(tx: Tx, model_id: bytes, version: int) -> None:
+    await tx.execute(
+        "DELETE FROM registered_model_aliases WHERE registered_model_id = ? AND version = ?",
+        (model_id, version),
+    )
+
+
+# Reading -----------------------------------------------------------------------------------------
+
+
+async def find_all(tx: Tx, model_ids: Sequence[bytes]) -> list[RegisteredModel]:
+    """Those of at most a thousand models that exist, in the given order, with all that belongs to
+    them.
+    """
+    if not model_ids:
+        return []
+    marks = ",".join("?" * len(model_ids))
+    rows = await tx.fetch(
+        f"SELECT {_COLUMNS} FROM registered_models WHERE registered_model_id IN ({marks})",
+        model_ids,
+    )
+    tags = _by_model(
+        await tx.fetch(
+            "SELECT registered_model_id, tag_key, value FROM registered_model_tags "
+            f"WHERE registered_model_id IN ({marks}) ORDER BY registered_model_id, tag_key",
+            model_ids,
+        )
+    )
+    aliases = _by_model(
+        await tx.fetch(
+            "SELECT registered_model_id, alias, version FROM registered_model_aliases "
+            f"WHERE registered_model_id IN ({marks}) ORDER BY registered_model_id, alias",
+            model_ids,
+        )
+    )
+    latest = await model_versions.latest(tx, model_ids)
+    found = {
+        key: RegisteredModel(
+            name=name,
+            creation_timestamp=created,
+            last_updated_timestamp=updated,
+            description=description,
+            latest_versions=latest[key],
+            tags=[ModelTag(*tag) for tag in tags[key]],
+            aliases=[ModelAlias(alias, str(version)) for alias, version in aliases[key]],
+        )
+        for key, name, created, updated, description in rows
+    }
+    return [found[key] for key in model_ids if key in found]
+
+
+def _by_model(rows: Iterable[Row]) -> "defaultdict[bytes, list[Any]]":
+    found: defaultdict[bytes, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row[0]].append(row[1:])
+    return found

@@ -1,0 +1,237 @@
+"""One page of registered models, or of model versions: the same statement over other columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import LiteralString
+
+from riverrun.search.fields import (
+    MODEL_VERSION_ATTRIBUTES,
+    PROMPT_TAG,
+    REGISTERED_MODEL_ATTRIBUTES,
+    Entity,
+    Field,
+)
+from riverrun.search.nodes import And, Compare, In, IsNull, Node, Not, Or, OrderBy, Test
+from riverrun.store.dialects import Dialect, Sql
+from riverrun.store.engine import Row, Tx
+from riverrun.store.filters import TRUE, all_of, column_test, compile_tree, text_test
+from riverrun.store.paging import (
+    REAL,
+    Cursor,
+    Place,
+    Term,
+    after,
+    fingerprint,
+    order_by,
+    read_token,
+    write_token,
+)
+
+_MODEL_NAME = REGISTERED_MODEL_ATTRIBUTES["name"]
+_VERSION_NAME = MODEL_VERSION_ATTRIBUTES["name"]
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryKind:
+    """What a search looks through: `by_model` when the filter or the order says which models come
+    first, otherwise `source`. SQLite obeys the order of a CROSS JOIN. `always` are the terms that
+    end every order; `default` comes before them when no order is given.
+    """
+
+    source: LiteralString
+    by_model: LiteralString
+    joined: Sql
+    key: LiteralString
+    columns: Mapping[str, LiteralString]
+    tags: LiteralString
+    is_prompt: LiteralString
+    default: tuple[OrderBy, ...]
+    always: tuple[OrderBy, ...]
+
+
+MODELS = RegistryKind(
+    source="registered_models AS m",
+    by_model="registered_models AS m",
+    joined=TRUE,
+    key="m.registered_model_id",
+    columns={
+        "creation_timestamp": "m.creation_timestamp",
+        "last_updated_timestamp": "m.last_updated_timestamp",
+        "name": "m.name",
+    },
+    tags="registered_model_tags AS x WHERE x.registered_model_id = m.registered_model_id",
+    is_prompt="m.is_prompt",
+    default=(),
+    always=(OrderBy(_MODEL_NAME, ascending=True),),
+)
+
+VERSIONS = RegistryKind(
+    source="model_versions AS v CROSS JOIN registered_models AS m",
+    by_model="registered_models AS m CROSS JOIN model_versions AS v",
+    joined=Sql("v.registered_model_id = m.registered_model_id"),
+    key="v.registered_model_id, v.version",
+    columns={
+        "creation_timestamp": "v.creation_timestamp",
+        "current_stage": "v.stage",
+        "last_updated_timestamp": "v.last_updated_timestamp",
+        "model_id": "v.logged_model_id",
+        "name": "m.name",
+        "run_id": "v.source_run_id",
+        "source_path": "v.source",
+        "version_number": "v.version",
+    },
+    tags="model_version_tags AS x "
+    "WHERE x.registered_model_id = v.registered_model_id AND x.version = v.version",
+    is_prompt="v.is_prompt",
+    default=(OrderBy(MODEL_VERSION_ATTRIBUTES["last_updated_timestamp"], ascending=False),),
+    always=(
+        OrderBy(_VERSION_NAME, ascending=True),
+        OrderBy(MODEL_VERSION_ATTRIBUTES["version_number"], ascending=False),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryQuery:
+    """Prompts are found only when the filter asks for them."""
+
+    kind: RegistryKind
+    workspace: str
+    filter: Node | None
+    order_by: tuple[OrderBy, ...]
+    max_results: int
+    page_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryPage:
+    """`keys` are rows of the kind's key; `next_page_token` is None after the last one."""
+
+    keys: list[Row]
+    next_page_token: str | None
+
+
+async def search(tx: Tx, query: RegistryQuery, *, dialect: Dialect) -> RegistryPage:
+    """Raises InvalidParameterValue for a page token that is broken or belongs to another query."""
+    kind = query.kind
+    orders = _complete(query)
+    identity = fingerprint(kind.key, query.workspace, query.filter, query.order_by)
+    cursor = read_token(query.page_token, identity, [order.field.kind for order in orders])
+    sql = _statement(query, orders, cursor, dialect)
+    rows = await tx.fetch(sql.text, sql.binds)
+    found = rows[: query.max_results]
+    width = len(orders)
+    token = None
+    if len(rows) > query.max_results:
+        token = write_token(identity, [(REAL, value) for value in found[-1][-width:]])
+    return RegistryPage([row[:-width] for row in found], token)
+
+
+def _complete(query: RegistryQuery) -> tuple[OrderBy, ...]:
+    """The order with the kind's own last terms; a field that comes twice decides once."""
+    orders = (*(query.order_by or query.kind.default), *query.kind.always)
+    first = {order.field: order for order in reversed(orders)}
+    return tuple(order for order in orders if first[order.field] is order)
+
+
+def _statement(
+    query: RegistryQuery, orders: tuple[OrderBy, ...], cursor: Cursor, dialect: Dialect
+) -> Sql:
+    kind, filters = query.kind, RegistryFilters(query.kind, dialect)
+    terms = [Term(None, kind.columns[order.field.key], order.ascending) for order in orders]
+    by_model = _is_name(orders[0].field) or _names_models(query.filter)
+    where = all_of(
+        [
+            kind.joined,
+            Sql("m.workspace = ?", (query.workspace,)),
+            TRUE if _asks_for_prompts(query.filter) else Sql(f"{kind.is_prompt} = 0"),
+            TRUE if query.filter is None else compile_tree(query.filter, filters.test),
+            TRUE if cursor.places is None else _beyond(terms, cursor.places),
+        ]
+    )
+    columns = ", ".join([term.value for term in terms])
+    return Sql(
+        f"SELECT {kind.key}, {columns} FROM {kind.by_model if by_model else kind.source} "
+        f"WHERE {where.text} "
+        f"ORDER BY {order_by(terms)} LIMIT ? OFFSET ?",
+        (*where.binds, query.max_results + 1, cursor.offset),
+    )
+
+
+def _beyond(terms: Sequence[Term], places: Sequence[Place]) -> Sql:
+    """As `after`, with a bound on the first term alone, so that an index is entered there."""
+    operator: LiteralString = ">=" if terms[0].ascending else "<="
+    bound = Sql(f"{terms[0].value} {operator} ?", (places[0][1],))
+    return all_of([bound, after(terms, places)])
+
+
+def _names_models(tree: Node | None) -> bool:
+    """Whether only models with certain names can pass."""
+    match tree:
+        case And(items):
+            return any(map(_names_models, items))
+        case Or(items):
+            return all(map(_names_models, items))
+        case Compare(field, "=" | "LIKE" | "ILIKE") | In(field, _, False):
+            return _is_name(field)
+        case _:
+            return False
+
+
+def _is_name(field: Field) -> bool:
+    return field in {_MODEL_NAME, _VERSION_NAME}
+
+
+def _asks_for_prompts(tree: Node | None) -> bool:
+    """Any test of the prompts' tag does, but one that it is something else: clients that look for
+    models add that themselves.
+    """
+    match tree:
+        case None:
+            return False
+        case And(items) | Or(items):
+            return any(map(_asks_for_prompts, items))
+        case Not(item):
+            return _asks_for_prompts(item)
+        case _:
+            return _is_prompt_tag(tree) and not _asks_for_others(tree)
+
+
+def _asks_for_others(test: Test) -> bool:
+    """Of a test of the prompts' tag."""
+    match test:
+        case Compare(_, operator, "true"):
+            return operator == "!="
+        case Compare(_, operator, "false"):
+            return operator == "="
+        case Compare(_, "!=") | In(_, _, True):
+            return True
+        case _:
+            return False
+
+
+def _is_prompt_tag(test: Test) -> bool:
+    return test.field.entity is Entity.TAG and test.field.key == PROMPT_TAG
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryFilters:
+    kind: RegistryKind
+    dialect: Dialect
+
+    def test(self, test: Test) -> Sql:
+        if test.field.entity is Entity.ATTRIBUTE:
+            return column_test(test, self.kind.columns[test.field.key], self.dialect)
+        if _is_prompt_tag(test):
+            match test:
+                case Compare(_, "=" | "!=", "true" | "false"):
+                    # What has no such tag is no prompt.
+                    wanted = 0 if _asks_for_others(test) else 1
+                    return Sql(f"{self.kind.is_prompt} = ?", (wanted,))
+                case _:
+                    pass
+        found: LiteralString = f"EXISTS (SELECT 1 FROM {self.kind.tags} AND x.tag_key = ?"
+        if isinstance(test, IsNull):
+            return Sql(f"NOT {found})", (test.field.key,))
+        inside = text_test(test, "x.value", self.dialect)
+        return Sql(f"{found} AND {inside.text})", (test.field.key, *inside.binds))
