@@ -22,7 +22,9 @@ NO_FAULT_OF_THE_SERVER = ("FutureWarning", "installed pip version", "pickle or c
 
 
 @pytest.mark.parametrize("client", FULL_CLIENTS, indirect=True)
-def test_a_fit_is_logged_with_its_model(client: Environment, server: Server, tmp_path: Path):
+def test_a_fit_is_logged_with_its_model_and_registered(
+    client: Environment, server: Server, tmp_path: Path
+):
     # 2.x keeps the model among the run's artifacts; since 3.0 it is a logged model of its own.
     model = ["model"] if client.name == "mlflow-2.22" else []
     name = f"model {client.name}"
@@ -31,6 +33,7 @@ def test_a_fit_is_logged_with_its_model(client: Environment, server: Server, tmp
     assert ended.told == {
         **fitted(["estimator.html", *model, "training_confusion_matrix.png"]),
         "predicts": True,
+        "registered": ["1", True],
     }
     assert complaints(ended.warnings) == []
 
@@ -43,6 +46,7 @@ def test_a_fit_is_logged_without_its_model(client: Environment, server: Server, 
     assert ended.told == {
         **fitted(["estimator.html", "training_confusion_matrix.png"]),
         "predicts": None,
+        "registered": None,
     }
     assert complaints(ended.warnings) == []
 

@@ -1,4 +1,4 @@
-"""scikit-learn autologging of a real fit, with its model or without."""
+"""scikit-learn autologging of a real fit, with its model, which it also registers, or without."""
 
 import json
 import sys
@@ -11,7 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 mlflow.set_experiment(sys.argv[1])
 with_model = sys.argv[2] == "with-model"
-mlflow.sklearn.autolog(log_models=with_model)
+mlflow.sklearn.autolog(
+    log_models=with_model, registered_model_name=sys.argv[1] if with_model else None
+)
 data, target = load_iris(return_X_y=True)
 
 started = time.monotonic()
@@ -28,6 +30,11 @@ def predicts_the_same():
     return (loaded.predict(data) == fitted.predict(data)).tolist() == [True] * len(data)
 
 
+def registered():
+    [version] = client.search_model_versions(f"name = '{sys.argv[1]}'")
+    return [version.version, version.run_id == run.info.run_id]
+
+
 print(
     json.dumps(
         {
@@ -39,6 +46,7 @@ print(
             "datasets": [each.dataset.name for each in run.inputs.dataset_inputs],
             "estimator": run.data.tags.get("estimator_name"),
             "predicts": predicts_the_same() if with_model else None,
+            "registered": registered() if with_model else None,
             "took_s": took_s,
         }
     )
