@@ -77,6 +77,7 @@ EXTRAS: dict[str, Callable[[list[Kind], Path], Awaitable[Figures]]] = {
     "cold_start": cold_start,
     "disk": disk,
     "growth": growth.growth,
+    "registry_growth": growth.registry_growth,
     "ceiling": ceiling,
 }
 

@@ -57,7 +57,8 @@ def _replace_generated(text: str) -> None:
 
 def _parts(results: Results, plan: Plan) -> list[str]:
     parts = [_machine(plan), _ratios(results, plan), _medians(results, plan), _refused(results)]
-    parts += [_memory(results), _cold_start(results), _disk(results), _growth(results)]
+    parts += [_memory(results), _cold_start(results), _disk(results)]
+    parts += [_growth(results), _registry_growth(results)]
     return [*parts, _ceiling(results), _commands(plan)]
 
 
@@ -154,15 +155,25 @@ def _growth(results: Results) -> str:
     found = results.extras.get("growth", {})
     if not found:
         return ""
-    names = list(next(iter(found.values())))
-    rows = [["search", *(f"{int(size):,} runs, ms" for size in found), "last to first"]]
-    for name in names:
+    image = f"![Search latency by number of runs]({PLOT.name})"
+    title = "### Growth: median latency of a search page"
+    return f"{title}\n\n{_grown(found, 'search', 'runs')}\n\n{image}"
+
+
+def _registry_growth(results: Results) -> str:
+    found = results.extras.get("registry_growth", {})
+    title = "### Growth: median latency with many versions of one model\n\n"
+    return title + _grown(found, "call", "versions") if found else ""
+
+
+def _grown(found: dict[str, dict[str, float]], what: str, unit: str) -> str:
+    rows = [[what, *(f"{int(size):,} {unit}, ms" for size in found), "last to first"]]
+    for name in next(iter(found.values())):
         values = [figures[name] for figures in found.values()]
         ratio = values[-1] / values[0]
         goal = _goal("≤ 2×", reached=ratio <= GROWTH_MAX)
         rows.append([name, *(f"{value:.2f}" for value in values), f"{ratio:.2f}×{goal}"])
-    image = f"![Search latency by number of runs]({PLOT.name})"
-    return f"### Growth: median latency of a search page\n\n{_table(rows)}\n\n{image}"
+    return _table(rows)
 
 
 def _ceiling(results: Results) -> str:

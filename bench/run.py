@@ -17,8 +17,11 @@ import report
 import servers
 from contest import Contest, Plan
 from footprint import EXTRAS
+from registry import REGISTRY_SCENARIOS
 from scenarios import SCENARIOS
 from servers import KINDS
+
+ALL = (*SCENARIOS, *REGISTRY_SCENARIOS)
 
 
 def main() -> None:
@@ -38,7 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [scenario.name for scenario in SCENARIOS]
+    names = [scenario.name for scenario in ALL]
     parser.add_argument("--servers", type=_listed(list(KINDS)), help=", ".join(KINDS))
     parser.add_argument(
         "--scenarios", type=_listed([*names, *EXTRAS]), help=", ".join([*names, *EXTRAS])
@@ -63,12 +66,12 @@ def _listed(known: list[str]) -> Callable[[str], list[str]]:
 
 def _plan(arguments: argparse.Namespace) -> Plan:
     quick = bool(arguments.quick)
-    chosen = arguments.scenarios or [each.name for each in SCENARIOS if each.quick or not quick] + (
+    chosen = arguments.scenarios or [each.name for each in ALL if each.quick or not quick] + (
         [] if quick else list(EXTRAS)
     )
     return Plan(
         kinds=[KINDS[name] for name in arguments.servers or KINDS],
-        scenarios=[scenario for scenario in SCENARIOS if scenario.name in chosen],
+        scenarios=[scenario for scenario in ALL if scenario.name in chosen],
         extras=[name for name in EXTRAS if name in chosen],
         rounds=arguments.rounds or (1 if quick else 3),
         duration_s=arguments.duration or (1 if quick else 3),

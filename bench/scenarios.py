@@ -137,7 +137,7 @@ async def create_runs(stage: Stage) -> Task:
         ids.add(answer.body[start + 8 : start + 48].decode())
 
     async def verify(result: Measurement) -> None:
-        _expect(len(ids) >= result.calls, f"{len(ids)} ids for {result.calls} runs")
+        expect(len(ids) >= result.calls, f"{len(ids)} ids for {result.calls} runs")
 
     return Task(operation, verify)
 
@@ -159,19 +159,19 @@ async def get_run(stage: Stage) -> Task:
     path = f"{API}/runs/get?run_id={run_id}"
     data = (await stage.client.get(path))["run"]["data"]
     counts = len(data["params"]), len(data["metrics"])
-    _expect(counts == (100, 50), f"runs/get answered {counts} params and metrics")
-    _expect(all(metric["step"] in {9, "9"} for metric in data["metrics"]), "metrics not the latest")
-    return Task(_repeat(stage.server.address.get(path)))
+    expect(counts == (100, 50), f"runs/get answered {counts} params and metrics")
+    expect(all(metric["step"] in {9, "9"} for metric in data["metrics"]), "metrics not the latest")
+    return Task(repeat(stage.server.address.get(path)))
 
 
 def search(way: Search, runs: int, headers: Mapping[str, str] | None = None) -> Prepare:
     async def prepare(stage: Stage) -> Task:
         body = {"experiment_ids": [stage.seed.experiments[str(runs)]], **way.body}
         names = _names(await stage.client.post("/runs/search", body))
-        _expect(names == way.expected(runs), f"wrong runs: {names[:3]}… of {len(names)}")
+        expect(names == way.expected(runs), f"wrong runs: {names[:3]}… of {len(names)}")
         encoded = msgspec.json.encode(body)
         if headers is None:
-            return Task(_repeat(stage.server.address.post(API + "/runs/search", encoded)))
+            return Task(repeat(stage.server.address.post(API + "/runs/search", encoded)))
         all_headers = {
             "Content-Type": "application/json",
             "Content-Length": str(len(encoded)),
@@ -180,8 +180,8 @@ def search(way: Search, runs: int, headers: Mapping[str, str] | None = None) -> 
         head = stage.server.address.head("POST", API + "/runs/search", all_headers)
         request = head + b"\r\n" + encoded
         answer = (await stage.client.exchange(request)).body
-        _expect(_names(msgspec.json.decode(gzip.decompress(answer))) == names, "other runs")
-        return Task(_repeat(request))
+        expect(_names(msgspec.json.decode(gzip.decompress(answer))) == names, "other runs")
+        return Task(repeat(request))
 
     return prepare
 
@@ -202,7 +202,7 @@ def walk(runs: int) -> Prepare:
 
         async def verify(_: Measurement) -> None:
             names = [name for page in pages for name in _names(msgspec.json.decode(page))]
-            _expect(names == [f"run-{i}" for i in range(runs - 1, -1, -1)], "the walk missed runs")
+            expect(names == [f"run-{i}" for i in range(runs - 1, -1, -1)], "the walk missed runs")
 
         return Task(operation, verify)
 
@@ -220,7 +220,7 @@ def history(points: int) -> Prepare:
 
         async def verify(_: Measurement) -> None:
             steps = [step for page in pages for step in _steps(page)]
-            _expect(steps == list(range(points)), f"{len(steps)} points, or in another order")
+            expect(steps == list(range(points)), f"{len(steps)} points, or in another order")
 
         return Task(operation, verify)
 
@@ -232,10 +232,10 @@ def bulk_interval(points: int) -> Prepare:
         run_id = stage.seed.histories[str(points)]
         path = f"{BULK_INTERVAL}?run_ids={run_id}&metric_key={KEY}&max_results=320"
         steps = [int(metric["step"]) for metric in (await stage.client.get(path))["metrics"]]
-        _expect(300 <= len(steps) <= 330, f"{len(steps)} points for a chart of 320")
-        _expect(steps == sorted(steps), "points out of order")
-        _expect((steps[0], steps[-1]) == (0, points - 1), "the curve's ends are missing")
-        return Task(_repeat(stage.server.address.get(path)))
+        expect(300 <= len(steps) <= 330, f"{len(steps)} points for a chart of 320")
+        expect(steps == sorted(steps), "points out of order")
+        expect((steps[0], steps[-1]) == (0, points - 1), "the curve's ends are missing")
+        return Task(repeat(stage.server.address.get(path)))
 
     return prepare
 
@@ -248,12 +248,12 @@ async def download_large(stage: Stage) -> Task:
     path = f"{ARTIFACTS}/large/big.bin"
     await _upload(path, mib=512).operation(stage.client)
     body = (await stage.client.exchange(stage.server.address.get(path))).body
-    _expect(zlib.crc32(body) == zlib.crc32(_block() * 512), "another file came back")
+    expect(zlib.crc32(body) == zlib.crc32(_block() * 512), "another file came back")
     request = stage.server.address.get(path)
 
     async def operation(client: Client) -> None:
         answer = await client.exchange(request, keep=False)
-        _expect(answer.size == 512 * MIB, f"{answer.size} bytes came back")
+        expect(answer.size == 512 * MIB, f"{answer.size} bytes came back")
 
     return Task(operation)
 
@@ -277,7 +277,7 @@ async def download_small(stage: Stage) -> Task:
     async def operation(client: Client) -> None:
         path = paths[(client.index * 13 + client.calls) % 100]
         answer = await client.exchange(address.get(path))
-        _expect(answer.body == block, "another file came back")
+        expect(answer.body == block, "another file came back")
 
     return Task(operation)
 
@@ -297,7 +297,7 @@ def _block() -> bytes:
     return random.Random(1).randbytes(MIB)
 
 
-def _repeat(request: bytes) -> Operation:
+def repeat(request: bytes) -> Operation:
     async def operation(client: Client) -> None:
         await client.exchange(request)
 
@@ -321,7 +321,7 @@ def _history_holds(
         stored = sum(page.count(b'"timestamp"') for each in pages for page in each)
         least = result.calls * points_a_call
         most = least + (result.failed + len(runs)) * points_a_call
-        _expect(least <= stored <= most, f"{stored} points stored, {least} answered")
+        expect(least <= stored <= most, f"{stored} points stored, {least} answered")
 
     return verify
 
@@ -361,7 +361,7 @@ def _names(answer: Json) -> list[str]:
     return [str(run["info"]["run_name"]) for run in answer.get("runs", [])]
 
 
-def _expect(condition: bool, what: str) -> None:  # noqa: FBT001  An assertion that stays.
+def expect(condition: bool, what: str) -> None:  # noqa: FBT001  An assertion that stays.
     if not condition:
         raise WrongAnswer(what)
 

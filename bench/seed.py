@@ -1,4 +1,5 @@
-"""Databases filled in advance with runs to search and long histories, once, in .bench/seed.
+"""Databases filled in advance with runs and models to search and long histories, once, in
+.bench/seed.
 
 Riverrun is filled through its API. The peers would need an hour for that, so their runs and points
 are inserted into their SQLite files while they are stopped; experiments, and one run for each
@@ -12,7 +13,7 @@ import os
 import shutil
 import sqlite3
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -22,11 +23,22 @@ from typing import Any
 import servers
 from loadgen import Client
 from servers import ROOT, Kind, Server
-from shapes import BASE_MS, SHAPES_VERSION, WIDE, RunShape, Width, point, run_shape
+from shapes import (
+    BASE_MS,
+    SHAPES_VERSION,
+    WIDE,
+    ModelShape,
+    RunShape,
+    Width,
+    model_shape,
+    point,
+    run_shape,
+)
 
 SEEDS = ROOT / ".bench" / "seed"
 SEARCHES = (10_000, 50_000)
 HISTORIES = (100_000, 1_000_000)
+MODELS = 10_000
 KEY = "loss"
 CLIENTS = 16
 POINTS_A_CALL = 1000
@@ -66,13 +78,24 @@ async def _make(kind: Kind, folder: Path) -> None:
 async def create_runs(
     client: Client, experiment: str, indices: Iterable[int], width: Width
 ) -> None:
-    """Log runs number `indices` through the API, from several clients at once."""
+    """Log runs number `indices` through the API."""
+
+    async def create(own: Client, index: int) -> None:
+        await _create_run(own, experiment, run_shape(index, width))
+
+    await at_once(client, indices, create)
+
+
+async def at_once(
+    client: Client, indices: Iterable[int], work: Callable[[Client, int], Awaitable[None]]
+) -> None:
+    """Do the work for each index, from several clients at once."""
     waiting = iter(indices)
 
     async def one_client() -> None:
         own = Client(0, client.address)
         for index in waiting:
-            await _create_run(own, experiment, run_shape(index, width))
+            await work(own, index)
         own.close()
 
     await asyncio.gather(*(one_client() for _ in range(CLIENTS)))
@@ -98,6 +121,7 @@ async def _through_api(kind: Kind, folder: Path) -> Seed:
         for size in HISTORIES:
             seed.histories[str(size)] = await _history_run(client, size)
             await _log_history(client, seed.histories[str(size)], size)
+        await at_once(client, range(MODELS), _create_model)
         servers.wait_until_quiet([server], timeout_s=60)
     return seed
 
@@ -115,6 +139,7 @@ async def _by_sql(kind: Kind, folder: Path) -> Seed:
             tables.insert_runs(database, int(experiment), int(size))
         for size, run_id in seed.histories.items():
             tables.insert_history(database, run_id, int(size))
+        tables.insert_models(database, MODELS)
     return seed
 
 
@@ -141,6 +166,24 @@ async def _create_run(client: Client, experiment: str, shape: RunShape) -> None:
         "tags": [{"key": key, "value": value} for key, value in shape.tags],
     }
     await client.post("/runs/log-batch", body)
+
+
+async def _create_model(client: Client, index: int) -> None:
+    shape = model_shape(index)
+    body = {
+        "name": shape.name,
+        "description": shape.description,
+        "tags": [{"key": key, "value": value} for key, value in shape.tags],
+    }
+    await client.post("/registered-models/create", body)
+    for version in (1, 2):
+        await client.post(
+            "/model-versions/create", {"name": shape.name, "source": shape.source(version)}
+        )
+    await client.post(
+        "/model-versions/transition-stage",
+        {"name": shape.name, "version": "2", "stage": "Production"},
+    )
 
 
 async def _history_run(client: Client, size: int) -> str:
@@ -180,6 +223,17 @@ class Tables:
         " VALUES (?, ?, ?, ?, ?, 0)"
     )
 
+    model = (
+        "INSERT INTO registered_models (name, creation_time, last_updated_time, description)"
+        " VALUES (?, ?, ?, ?)"
+    )
+    model_tag = "INSERT INTO registered_model_tags (name, key, value) VALUES (?, ?, ?)"
+    version = (
+        "INSERT INTO model_versions (name, version, creation_time, last_updated_time,"
+        " description, current_stage, source, storage_location, run_id, run_link, status)"
+        " VALUES (?1, ?2, ?3, ?3, '', ?4, ?5, ?5, '', '', 'READY')"
+    )
+
     def insert_runs(self, database: sqlite3.Connection, experiment: int, size: int) -> None:
         for indices in _chunks(range(size), 1000):
             named = [(uuid.uuid4().hex, run_shape(index)) for index in indices]
@@ -199,6 +253,13 @@ class Tables:
             if indices[-1] == size - 1:
                 database.execute(self.latest, rows[-1])
         self.finish(database)
+
+    def insert_models(self, database: sqlite3.Connection, models: int) -> None:
+        shapes = [model_shape(index) for index in range(models)]
+        database.executemany(self.model, [_model_row(shape) for shape in shapes])
+        tags = ((shape.name, *tag) for shape in shapes for tag in shape.tags)
+        database.executemany(self.model_tag, tags)
+        database.executemany(self.version, [row for each in shapes for row in _version_rows(each)])
 
     def run_row(self, run_id: str, shape: RunShape, experiment: int) -> Row:
         uri = f"mlflow-artifacts:/{experiment}/{run_id}/artifacts"
@@ -234,6 +295,9 @@ class FastTrackMLTables(Tables):
     def tag_rows(self, named: list[tuple[str, RunShape]]) -> Iterator[Row]:
         return _rows(named, "tags")
 
+    def insert_models(self, database: sqlite3.Connection, models: int) -> None:
+        """It has no registry."""
+
     def finish(self, database: sqlite3.Connection) -> None:
         database.execute("UPDATE runs SET row_num = rowid - 1")
 
@@ -244,6 +308,15 @@ FASTTRACKML = FastTrackMLTables()
 
 def _rows(named: list[tuple[str, RunShape]], part: str) -> Iterator[Row]:
     return ((run_id, *pair) for run_id, shape in named for pair in getattr(shape, part))
+
+
+def _model_row(shape: ModelShape) -> Row:
+    return shape.name, BASE_MS, BASE_MS, shape.description
+
+
+def _version_rows(shape: ModelShape) -> Iterator[Row]:
+    for version, stage in ((1, "None"), (2, "Production")):
+        yield shape.name, version, BASE_MS, stage, shape.source(version)
 
 
 def _chunks(numbers: range, size: int) -> Iterator[list[int]]:

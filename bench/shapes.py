@@ -5,12 +5,14 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-SHAPES_VERSION = 1
+SHAPES_VERSION = 2
 """Raised when the values below change, so that databases are filled anew."""
 BASE_MS = 1_700_000_000_000
 LEARNING_RATES = ("0.1", "0.01", "0.001", "0.0001")
 DEPTHS = (18, 34, 50, 101)
+TASKS = ("classify", "detect", "rank", "segment")
 FILTER = "metrics.acc > 0.9 and params.lr = '0.01'"
+MODEL_FILTER = "tags.team = 'team-3' and tags.task LIKE 'cl%'"
 PAGE = 100
 
 
@@ -47,6 +49,30 @@ def run_shape(index: int, width: Width = WIDE) -> RunShape:
     tags = [("team", f"team-{index % 13}"), ("model", f"resnet{DEPTHS[index % 4]}-v{index % 7}")]
     tags += [(f"t{j}", f"x{index % 5}") for j in range(width.tags)]
     return RunShape(f"run-{index}", BASE_MS + index * 1000, params, metrics, tags)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """A registered model; its versions are the first, and the second, which is in Production."""
+
+    name: str
+    description: str
+    tags: list[tuple[str, str]]
+
+    def source(self, version: int) -> str:
+        return f"s3://models/{self.name}/{version}"
+
+
+def model_shape(index: int) -> ModelShape:
+    tags = [("team", f"team-{index % 13}"), ("task", TASKS[index % 4])]
+    tags += [(f"t{j}", f"x{index % 5}") for j in range(3)]
+    return ModelShape(f"model-{index:05d}", f"number {index}", tags)
+
+
+def models_expected(models: int) -> list[str]:
+    """The page of names that MODEL_FILTER finds; without an order they come by name."""
+    found = (index for index in range(models) if index % 13 == 3 and index % 4 == 0)
+    return [model_shape(index).name for index in found][:PAGE]
 
 
 @dataclass(frozen=True, slots=True)
