@@ -79,6 +79,10 @@ async def told(ask: Ask, plans: Plans) -> None:
 
 
 def searched(kind: RegistryKind, text: str, order: Sequence[str] = (), *, token: str = "") -> Plans:
+    return planned(asking(kind, text, order, token=token))
+
+
+def asking(kind: RegistryKind, text: str, order: Sequence[str] = (), *, token: str = "") -> Ask:
     resource: Resource = MODEL_VERSIONS if kind is VERSIONS else REGISTERED_MODELS
     query = RegistryQuery(
         kind=kind,
@@ -88,7 +92,7 @@ def searched(kind: RegistryKind, text: str, order: Sequence[str] = (), *, token:
         max_results=100,
         page_token=token,
     )
-    return planned(lambda tx: search(tx, query, dialect=DIALECT))
+    return lambda tx: search(tx, query, dialect=DIALECT)
 
 
 BOUNDED: list[tuple[RegistryKind, str, list[str]]] = [
@@ -199,3 +203,20 @@ def test_a_page_of_a_history_reads_that_page_of_each_model():
         "registered_model_id=? AND seq>? AND seq<?)",
         "registered_model_id=? AND seq<?)",
     ]
+
+
+class FewTagged(Plans):
+    """Finds few rows with a tag whenever they are counted."""
+
+    async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        found = await super().fetch(sql, binds)
+        return [(3,)] if sql.startswith("SELECT count(*)") else found
+
+
+@pytest.mark.parametrize("kind", [MODELS, VERSIONS])
+def test_a_rare_tag_is_where_a_search_begins(kind: RegistryKind):
+    plans = FewTagged()
+    asyncio.run(told(asking(kind, "tags.t = '1' AND tags.u LIKE 'x%'"), plans))
+    assert "_tags_by_value" in plans.tables[0], "the count"
+    assert "_tags_by_value" in plans.tables[1], "the search"
+    assert plans.whole_tables == []

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Integer, LargeBinary, Table, UniqueConstraint
 
-from riverrun.store.schema import HOT, LOCAL, SMALL, metadata
+from riverrun.store.schema import HOT, LOCAL, OWNED, SMALL, metadata
 
 TABLES = list(metadata.tables.values())
 OWNERS = {"run_id", "model_id"}
@@ -17,7 +17,7 @@ hot_tables = pytest.mark.parametrize(
 
 @tables
 def test_every_table_says_what_it_is(table: Table):
-    assert table.info["kind"] in {HOT, SMALL, LOCAL}
+    assert table.info["kind"] in {HOT, SMALL, OWNED, LOCAL}
 
 
 @tables

@@ -142,7 +142,7 @@ class ModelVersions:
             model = await require_model(tx, name, Level.READ, viewer)
             return await _read(tx, (model.registered_model_id, number), name)
 
-        return await self._engine.read(work)
+        return await self._engine.glance(work)
 
     async def update(
         self, name: str, version: str, description: str | None, *, viewer: Viewer
@@ -251,7 +251,7 @@ class ModelVersions:
                 raise names.model_version_not_found(name, number)
             return origin.location
 
-        return await self._engine.read(work)
+        return await self._engine.glance(work)
 
     async def set_tag(
         self, name: str, version: str, key: str, value: str, *, viewer: Viewer

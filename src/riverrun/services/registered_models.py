@@ -97,7 +97,7 @@ class RegisteredModels:
             model = await require_model(tx, name, Level.READ, viewer)
             return await _found(tx, model.registered_model_id)
 
-        return await self._engine.read(work)
+        return await self._engine.glance(work)
 
     async def rename(self, name: str, new_name: str, *, viewer: Viewer) -> RegisteredModel:
         """Versions, tags and aliases come along."""
@@ -275,7 +275,7 @@ class RegisteredModels:
                 raise names.model_version_not_found(name, version)
             return found
 
-        return await self._engine.read(work)
+        return await self._engine.glance(work)
 
     async def latest_versions(
         self, name: str, stages: Sequence[str], *, viewer: Viewer
@@ -291,7 +291,7 @@ class RegisteredModels:
             )
             return found[model_id]
 
-        return await self._engine.read(work)
+        return await self._engine.glance(work)
 
     # History -------------------------------------------------------------------------------------
 

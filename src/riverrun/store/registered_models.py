@@ -1,14 +1,13 @@
 """Registered models with their tags and aliases. A model's key is an id: a rename changes a row."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from riverrun.entities.registry import ModelAlias, ModelTag, RegisteredModel
 from riverrun.store import model_versions
 from riverrun.store.change import Change
-from riverrun.store.engine import Row, Tx
+from riverrun.store.engine import Tx
 
 _COLUMNS = "registered_model_id, name, creation_timestamp, last_updated_timestamp, description"
 
@@ -201,20 +200,20 @@ async def find_all(tx: Tx, model_ids: Sequence[bytes]) -> list[RegisteredModel]:
         f"SELECT {_COLUMNS} FROM registered_models WHERE registered_model_id IN ({marks})",
         model_ids,
     )
-    tags = _by_model(
-        await tx.fetch(
-            "SELECT registered_model_id, tag_key, value FROM registered_model_tags "
-            f"WHERE registered_model_id IN ({marks}) ORDER BY registered_model_id, tag_key",
-            model_ids,
-        )
-    )
-    aliases = _by_model(
-        await tx.fetch(
-            "SELECT registered_model_id, alias, version FROM registered_model_aliases "
-            f"WHERE registered_model_id IN ({marks}) ORDER BY registered_model_id, alias",
-            model_ids,
-        )
-    )
+    tags = defaultdict[bytes, list[ModelTag]](list)
+    aliases = defaultdict[bytes, list[ModelAlias]](list)
+    for model_id, key, value in await tx.fetch(
+        "SELECT registered_model_id, tag_key, value FROM registered_model_tags "
+        f"WHERE registered_model_id IN ({marks}) ORDER BY registered_model_id, tag_key",
+        model_ids,
+    ):
+        tags[model_id].append(ModelTag(key, value))
+    for model_id, alias, version in await tx.fetch(
+        "SELECT registered_model_id, alias, version FROM registered_model_aliases "
+        f"WHERE registered_model_id IN ({marks}) ORDER BY registered_model_id, alias",
+        model_ids,
+    ):
+        aliases[model_id].append(ModelAlias(alias, str(version)))
     latest = await model_versions.latest(tx, model_ids)
     found = {
         key: RegisteredModel(
@@ -223,16 +222,9 @@ async def find_all(tx: Tx, model_ids: Sequence[bytes]) -> list[RegisteredModel]:
             last_updated_timestamp=updated,
             description=description,
             latest_versions=latest[key],
-            tags=[ModelTag(*tag) for tag in tags[key]],
-            aliases=[ModelAlias(alias, str(version)) for alias, version in aliases[key]],
+            tags=tags[key],
+            aliases=aliases[key],
         )
         for key, name, created, updated, description in rows
     }
     return [found[key] for key in model_ids if key in found]
-
-
-def _by_model(rows: Iterable[Row]) -> "defaultdict[bytes, list[Any]]":
-    found: defaultdict[bytes, list[Any]] = defaultdict(list)
-    for row in rows:
-        found[row[0]].append(row[1:])
-    return found

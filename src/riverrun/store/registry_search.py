@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from riverrun.search.fields import (
     MODEL_VERSION_ATTRIBUTES,
@@ -30,17 +30,27 @@ from riverrun.store.paging import (
 _MODEL_NAME = REGISTERED_MODEL_ATTRIBUTES["name"]
 _VERSION_NAME = MODEL_VERSION_ATTRIBUTES["name"]
 
+FEW = 1_000
+"""Rows with a tag that are rather sorted than looked for along the order."""
+MAX_PROBES = 4
+"""Tags that one search counts."""
+TAG_HEAD_LENGTH = 200
+"""Characters of a tag's value that its index, and the SQL that uses it, look at."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegistryKind:
     """What a search looks through: `by_model` when the filter or the order says which models come
-    first, otherwise `source`. SQLite obeys the order of a CROSS JOIN. `always` are the terms that
-    end every order; `default` comes before them when no order is given.
+    first, `tagged` when few have a tag that it asks for, otherwise `source`. SQLite obeys the order
+    of a CROSS JOIN. `always` are the terms that end every order; `default` comes before them when
+    no order is given.
     """
 
     source: LiteralString
     by_model: LiteralString
+    tagged: LiteralString
     joined: Sql
+    of_tag: Sql
     key: LiteralString
     columns: Mapping[str, LiteralString]
     tags: LiteralString
@@ -52,7 +62,9 @@ class RegistryKind:
 MODELS = RegistryKind(
     source="registered_models AS m",
     by_model="registered_models AS m",
+    tagged="registered_model_tags AS t CROSS JOIN registered_models AS m",
     joined=TRUE,
+    of_tag=Sql("m.registered_model_id = t.registered_model_id"),
     key="m.registered_model_id",
     columns={
         "creation_timestamp": "m.creation_timestamp",
@@ -68,7 +80,10 @@ MODELS = RegistryKind(
 VERSIONS = RegistryKind(
     source="model_versions AS v CROSS JOIN registered_models AS m",
     by_model="registered_models AS m CROSS JOIN model_versions AS v",
+    tagged="model_version_tags AS t CROSS JOIN model_versions AS v "
+    "CROSS JOIN registered_models AS m",
     joined=Sql("v.registered_model_id = m.registered_model_id"),
+    of_tag=Sql("v.registered_model_id = t.registered_model_id AND v.version = t.version"),
     key="v.registered_model_id, v.version",
     columns={
         "creation_timestamp": "v.creation_timestamp",
@@ -117,7 +132,7 @@ async def search(tx: Tx, query: RegistryQuery, *, dialect: Dialect) -> RegistryP
     orders = _complete(query)
     identity = fingerprint(kind.key, query.workspace, query.filter, query.order_by)
     cursor = read_token(query.page_token, identity, [order.field.kind for order in orders])
-    sql = _statement(query, orders, cursor, dialect)
+    sql = _statement(query, orders, cursor, await _rare_tag(tx, query), dialect)
     rows = await tx.fetch(sql.text, sql.binds)
     found = rows[: query.max_results]
     width = len(orders)
@@ -125,6 +140,39 @@ async def search(tx: Tx, query: RegistryQuery, *, dialect: Dialect) -> RegistryP
     if len(rows) > query.max_results:
         token = write_token(identity, [(REAL, value) for value in found[-1][-width:]])
     return RegistryPage([row[:-width] for row in found], token)
+
+
+async def _rare_tag(tx: Tx, query: RegistryQuery) -> Sql | None:
+    """The condition, on alias `t`, of the tag that the fewest rows have, if those are few."""
+    conjuncts = query.filter.items if isinstance(query.filter, And) else (query.filter,)
+    asked = [_tagged(each) for each in conjuncts if _asks_for_a_tag(each)]
+    counts: list[tuple[int, int]] = []
+    for index, tag in enumerate(asked[:MAX_PROBES]):
+        rows = await tx.fetch(
+            f"SELECT count(*) FROM (SELECT 1 FROM {query.kind.tagged.partition(' CROSS')[0]} "
+            f"WHERE {tag.text} LIMIT ?) AS found",
+            (*tag.binds, FEW + 1),
+        )
+        counts.extend((count, index) for (count,) in rows if count <= FEW)
+    return asked[min(counts)[1]] if counts else None
+
+
+def _asks_for_a_tag(tree: Node | None) -> bool:
+    match tree:
+        case Compare(field, "=", str()):
+            return field.entity is Entity.TAG and not _is_prompt_tag(tree)
+        case _:
+            return False
+
+
+def _tagged(test: Any) -> Sql:
+    """As the index has it. The filter compares the whole value besides; here SQLite would put that
+    in the place of the column, and leave the index.
+    """
+    return Sql(
+        "t.tag_key = ? AND substr(t.value, 1, 200) = ?",
+        (test.field.key, test.value[:TAG_HEAD_LENGTH]),
+    )
 
 
 def _complete(query: RegistryQuery) -> tuple[OrderBy, ...]:
@@ -135,13 +183,22 @@ def _complete(query: RegistryQuery) -> tuple[OrderBy, ...]:
 
 
 def _statement(
-    query: RegistryQuery, orders: tuple[OrderBy, ...], cursor: Cursor, dialect: Dialect
+    query: RegistryQuery,
+    orders: tuple[OrderBy, ...],
+    cursor: Cursor,
+    rare_tag: Sql | None,
+    dialect: Dialect,
 ) -> Sql:
     kind, filters = query.kind, RegistryFilters(query.kind, dialect)
     terms = [Term(None, kind.columns[order.field.key], order.ascending) for order in orders]
-    by_model = _is_name(orders[0].field) or _names_models(query.filter)
+    source = kind.source
+    if rare_tag is not None:
+        source = kind.tagged
+    elif _is_name(orders[0].field) or _names_models(query.filter):
+        source = kind.by_model
     where = all_of(
         [
+            TRUE if rare_tag is None else all_of([rare_tag, kind.of_tag]),
             kind.joined,
             Sql("m.workspace = ?", (query.workspace,)),
             TRUE if _asks_for_prompts(query.filter) else Sql(f"{kind.is_prompt} = 0"),
@@ -151,8 +208,7 @@ def _statement(
     )
     columns = ", ".join([term.value for term in terms])
     return Sql(
-        f"SELECT {kind.key}, {columns} FROM {kind.by_model if by_model else kind.source} "
-        f"WHERE {where.text} "
+        f"SELECT {kind.key}, {columns} FROM {source} WHERE {where.text} "
         f"ORDER BY {order_by(terms)} LIMIT ? OFFSET ?",
         (*where.binds, query.max_results + 1, cursor.offset),
     )

@@ -35,12 +35,16 @@ HOT = "hot"
 SMALL = "small"
 """Few rows, unique by name: the run path reads it, and adds to it only in a transaction of its own.
 """
+OWNED = "owned"
+"""Belongs to a row of a small table, whose key comes first in its own: it lies together by that."""
 LOCAL = "local"
 """Bookkeeping of the database itself."""
 
 
 def _table(name: str, kind: str, *parts: Column[Any] | UniqueConstraint | Index) -> Table:
-    return Table(name, metadata, *parts, info={"kind": kind}, sqlite_with_rowid=kind != HOT)
+    return Table(
+        name, metadata, *parts, info={"kind": kind}, sqlite_with_rowid=kind not in {HOT, OWNED}
+    )
 
 
 def _run_id() -> Column[bytes]:
@@ -309,21 +313,30 @@ registered_models = _table(
     Column("created_by", String(255), nullable=False),
     Column("updated_by", String(255), nullable=False),
     UniqueConstraint("workspace", "name", name="registered_models_by_name"),
+    # Searches walk it by name, and need nothing else of a model that does not match.
+    Index("registered_models_by_listing", "workspace", "is_prompt", "name", "registered_model_id"),
     Index("registered_models_by_update", "workspace", "last_updated_timestamp", "name"),
 )
 
 registered_model_tags = _table(
     "registered_model_tags",
-    SMALL,
+    OWNED,
     _registered_model_id(),
     Column("tag_key", String(250), primary_key=True),
     Column("value", Text, nullable=False),
     Column("updated_by", String(255), nullable=False),
+    # Its beginning, since values may be long; whoever looks compares the whole value, too.
+    Index(
+        "registered_model_tags_by_value",
+        "tag_key",
+        text("substr(value, 1, 200)"),
+        "registered_model_id",
+    ),
 )
 
 registered_model_aliases = _table(
     "registered_model_aliases",
-    SMALL,
+    OWNED,
     _registered_model_id(),
     Column("alias", String(255), primary_key=True),
     Column("version", BigInteger, nullable=False),
@@ -332,7 +345,7 @@ registered_model_aliases = _table(
 
 model_versions = _table(
     "model_versions",
-    SMALL,
+    OWNED,
     _registered_model_id(),
     Column("version", BigInteger, primary_key=True, autoincrement=False),
     # None, Staging, Production, Archived.
@@ -364,17 +377,25 @@ model_versions = _table(
 
 model_version_tags = _table(
     "model_version_tags",
-    SMALL,
+    OWNED,
     _registered_model_id(),
     Column("version", BigInteger, primary_key=True, autoincrement=False),
     Column("tag_key", String(250), primary_key=True),
     Column("value", Text, nullable=False),
     Column("updated_by", String(255), nullable=False),
+    # Its beginning, since values may be long; whoever looks compares the whole value, too.
+    Index(
+        "model_version_tags_by_value",
+        "tag_key",
+        text("substr(value, 1, 200)"),
+        "registered_model_id",
+        "version",
+    ),
 )
 
 registry_history = _table(
     "registry_history",
-    SMALL,
+    OWNED,
     _registered_model_id(),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("workspace", String(63), nullable=False),

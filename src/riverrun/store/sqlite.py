@@ -217,7 +217,11 @@ class SqliteEngine:
 
     async def glance(self, work: Work[T]) -> T:
         try:
-            return run_now(work(self._glances))
+            self._glance_connection.execute("BEGIN")
+            try:
+                return run_now(work(self._glances))
+            finally:
+                self._glance_connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise _translated(error) from error
 

@@ -24,6 +24,11 @@ def upgrade() -> None:
         sa.UniqueConstraint("workspace", "name", name="registered_models_by_name"),
     )
     op.create_index(
+        "registered_models_by_listing",
+        "registered_models",
+        ["workspace", "is_prompt", "name", "registered_model_id"],
+    )
+    op.create_index(
         "registered_models_by_update",
         "registered_models",
         ["workspace", "last_updated_timestamp", "name"],
@@ -35,6 +40,12 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.Column("updated_by", sa.String(length=255), nullable=False),
         sa.PrimaryKeyConstraint("registered_model_id", "tag_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "registered_model_tags_by_value",
+        "registered_model_tags",
+        ["tag_key", sa.text("substr(value, 1, 200)"), "registered_model_id"],
     )
     op.create_table(
         "registered_model_aliases",
@@ -43,6 +54,7 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("updated_by", sa.String(length=255), nullable=False),
         sa.PrimaryKeyConstraint("registered_model_id", "alias"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "model_versions",
@@ -61,6 +73,7 @@ def upgrade() -> None:
         sa.Column("created_by", sa.String(length=255), nullable=False),
         sa.Column("updated_by", sa.String(length=255), nullable=False),
         sa.PrimaryKeyConstraint("registered_model_id", "version"),
+        sqlite_with_rowid=False,
     )
     op.create_index("model_versions_by_logged_model", "model_versions", ["logged_model_id"])
     op.create_index("model_versions_by_run", "model_versions", ["source_run_id"])
@@ -83,6 +96,12 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.Column("updated_by", sa.String(length=255), nullable=False),
         sa.PrimaryKeyConstraint("registered_model_id", "version", "tag_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "model_version_tags_by_value",
+        "model_version_tags",
+        ["tag_key", sa.text("substr(value, 1, 200)"), "registered_model_id", "version"],
     )
     op.create_table(
         "registry_history",
@@ -98,6 +117,7 @@ def upgrade() -> None:
         sa.Column("old_value", sa.Text(), nullable=True),
         sa.Column("new_value", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("registered_model_id", "seq"),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "registry_history_by_name",
