@@ -135,12 +135,10 @@ def validate_artifact_location(
     location = parse_location(uri)
     if location.scheme == "runs":
         raise InvalidLocation("`runs:` names a run, not a place")
-    if leads_to_host(location) and location.scheme not in allowed_schemes:
-        own = [parse_location(root) for root in own_roots]
-        if (location.scheme, location.host) not in {(root.scheme, root.host) for root in own}:
-            raise InvalidLocation(
-                f"'{location.scheme}' leads to a host, which the server does not allow"
-            )
+    if leads_astray(location, allowed_schemes, own_roots):
+        raise InvalidLocation(
+            f"'{location.scheme}' leads to a host, which the server does not allow"
+        )
 
 
 def refuse_tricks(uri: str) -> None:
@@ -149,6 +147,16 @@ def refuse_tricks(uri: str) -> None:
     """
     _refuse_characters(uri)
     _refuse_detours(parse_location(fully_decoded(uri)))
+
+
+def leads_astray(
+    location: Location, allowed_schemes: Collection[str], own_roots: Collection[str]
+) -> bool:
+    """Whether it leads to a host that is not of `own_roots`, by a scheme that is not allowed to."""
+    if not leads_to_host(location) or location.scheme in allowed_schemes:
+        return False
+    own = [parse_location(root) for root in own_roots]
+    return (location.scheme, location.host) not in {(root.scheme, root.host) for root in own}
 
 
 def leads_to_host(location: Location) -> bool:

@@ -191,7 +191,8 @@ class Upload:
         self._size_bytes = self._sent_bytes = 0
         self._file: io.FileIO | None = None
 
-    def append(self, chunks: Sequence[bytes]) -> None:
+    def append(self, chunks: Sequence[bytes]) -> io.FileIO:
+        """The file, which the first call makes, also for no chunks."""
         with in_our_words(self._path, not_there=ArtifactParentIsFile):
             file = self._file or self._begin()
             # Joined, also because freeing one large block now and then keeps the C library from
@@ -202,6 +203,7 @@ class Upload:
                 rest = rest[file.write(rest) :]
             if self._size_bytes - self._sent_bytes >= WRITE_BACK_BYTES:
                 self._write_back(file)
+        return file
 
     def _write_back(self, file: io.FileIO) -> None:
         """Sends what is new to the disk without waiting, and forgets what got there since the last
@@ -215,9 +217,8 @@ class Upload:
 
     def finish(self, chunks: Sequence[bytes]) -> None:
         """Appends the last of it, and puts the file into its place."""
-        self.append(chunks)
+        file = self.append(chunks)
         with in_our_words(self._path, not_there=ArtifactParentIsFile):
-            file = self._file or self._begin()
             self._tree.settle(file.fileno())
             file.close()
             self._place()

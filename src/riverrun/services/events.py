@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from riverrun.entities.runs import RunInfo
 from riverrun.entities.webhooks import EVENTS, RUN, WebhookEvent
+from riverrun.search.fields import PROMPT_TAG
 from riverrun.services.outbox import Event
 
-IS_PROMPT_TAG = "mlflow.prompt.is_prompt"
 PROMPT_TEXT_TAG = "mlflow.prompt.text"
 PROMPT_TYPE_TAG = "_mlflow_prompt_type"
 
@@ -86,7 +86,7 @@ def _of_version(part: str, *, is_prompt: bool) -> str:
 
 def _of_prompt(tags: Mapping[str, str]) -> dict[str, str]:
     """A prompt's tags without those that make it one."""
-    hidden = {IS_PROMPT_TAG, PROMPT_TEXT_TAG, PROMPT_TYPE_TAG}
+    hidden = {PROMPT_TAG, PROMPT_TEXT_TAG, PROMPT_TYPE_TAG}
     return {key: value for key, value in tags.items() if key not in hidden}
 
 

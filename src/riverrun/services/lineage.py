@@ -13,7 +13,7 @@ from riverrun.entities.registry import ModelVersion
 from riverrun.entities.runs import Run
 from riverrun.services import limits, names
 from riverrun.services.key_names import KeyNames
-from riverrun.services.registered_models import require_model
+from riverrun.services.model_versions import find_version
 from riverrun.store import documents, experiments, lineage, logged_models, model_versions, runs
 from riverrun.store.engine import Engine, Tx
 
@@ -46,7 +46,7 @@ class Lineage:
         number = names.version_number(version)
 
         async def work(tx: Tx) -> VersionLineage:
-            found = await _version(tx, name, number, viewer)
+            found = await find_version(tx, name, number, viewer)
             run = await _run(tx, found.run_id, viewer)
             experiment = None
             if run is not None:
@@ -95,7 +95,7 @@ class Lineage:
         ids = await self._key_names.find([names.MONITORS_TAG])
 
         async def work(tx: Tx) -> Monitoring:
-            found = await _version(tx, name, number, viewer)
+            found = await find_version(tx, name, number, viewer)
             watching: Sequence[bytes] = ()
             if names.MONITORS_TAG in ids:
                 watching = await lineage.monitoring_runs(
@@ -122,14 +122,6 @@ class Lineage:
 
     async def _versions(self, tx: Tx, keys: Sequence[model_versions.Key]) -> list[ModelVersion]:
         return await model_versions.find_all(tx, keys, dialect=self._engine.dialect)
-
-
-async def _version(tx: Tx, name: str, number: int, viewer: Viewer) -> ModelVersion:
-    model = await require_model(tx, name, Level.READ, viewer)
-    found = await model_versions.find(tx, (model.registered_model_id, number))
-    if found is None:
-        raise names.model_version_not_found(name, number)
-    return found
 
 
 async def _run(tx: Tx, run_id: str, viewer: Viewer) -> Run | None:

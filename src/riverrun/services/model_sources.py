@@ -11,7 +11,7 @@ from riverrun.artifacts.paths import fully_decoded
 from riverrun.artifacts.resolve import (
     PROXY_ROUTE,
     Location,
-    leads_to_host,
+    leads_astray,
     parse_location,
     refuse_tricks,
 )
@@ -27,7 +27,6 @@ from riverrun.store.model_versions import Stage
 PROMPT_SOURCES = frozenset({"dummy-source", "prompt-template"})
 """A prompt has no files; clients send one of these because the protocol wants a source."""
 
-_MODEL_ID = re.compile(r"m-[0-9a-f]{32}")
 _LOCAL = frozenset({"", "file"})
 
 
@@ -81,15 +80,13 @@ def check_source(given: GivenSource, rules: SourceRules, *, is_prompt: bool) -> 
     except InvalidParameterValue as error:
         raise _invalid(source, f"{error.message}.") from None
     location = parse_location(source)
-    if leads_to_host(location) and location.scheme not in rules.allowed_schemes:
-        own = [parse_location(root) for root in rules.own_roots]
-        if (location.scheme, location.host) not in {(root.scheme, root.host) for root in own}:
-            raise InvalidParameterValue(
-                f"'source' cannot use the '{location.scheme}' scheme: it leads to a host that is "
-                "not the server's own artifact storage. Set the "
-                "MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the "
-                "server to allow it."
-            )
+    if leads_astray(location, rules.allowed_schemes, rules.own_roots):
+        raise InvalidParameterValue(
+            f"'source' cannot use the '{location.scheme}' scheme: it leads to a host that is not "
+            "the server's own artifact storage. Set the "
+            "MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server "
+            "to allow it."
+        )
     if location.scheme not in _LOCAL and not _is_plain_path(fully_decoded(location.path)):
         raise _invalid(
             source, "An absolute path must be provided without relative path references present."
@@ -112,7 +109,7 @@ async def resolve_source(tx: Tx, given: GivenSource, *, viewer: Viewer) -> Model
         if location.host:
             raise _invalid(given.source, "It must use the registry of this server.")
         parts = _tail(location)
-        if len(parts) > 1 or not _MODEL_ID.fullmatch(parts[0]):
+        if len(parts) > 1 or not names.is_model_id(parts[0]):
             return await _of_version(tx, given, location, viewer)
     if given.model_id:
         return await _of_logged_model(tx, given, given.model_id, viewer)
@@ -229,22 +226,21 @@ def _is_proxied(location: Location) -> bool:
 def _require_within(source: str, root: str, parameter: str) -> None:
     """By their text: a local path may be one of the client's machine."""
     inside, outside = _place(source), _place(root)
-    if inside[:2] != outside[:2] or not outside[2]:
-        raise _not_within(source, parameter)
-    if inside[2][: len(outside[2])] != outside[2]:
+    if len(outside) < 4 or inside[: len(outside)] != outside:
         raise _not_within(source, parameter)
 
 
-def _place(uri: str) -> tuple[str, str, list[str]]:
+def _place(uri: str) -> list[str]:
+    """Scheme, host, what the path begins with, and its segments: what lies below begins alike."""
     location = parse_location(uri)
     path = location.path
     if location.scheme == "file":
         path = unquote(path)
     scheme = "" if location.scheme in _LOCAL else location.scheme
     host = "" if location.host == "localhost" and not scheme else location.host
-    is_absolute = "/" if path.startswith("/") or scheme else "."
+    start = "/" if path.startswith("/") or scheme else "."
     segments = [fully_decoded(part) for part in path.split("/") if part not in {"", "."}]
-    return scheme, host, [is_absolute, *segments]
+    return [scheme, host, start, *segments]
 
 
 def _not_within(source: str, parameter: str) -> InvalidParameterValue:

@@ -139,8 +139,7 @@ class ModelVersions:
         number = names.version_number(version)
 
         async def work(tx: Tx) -> ModelVersion:
-            model = await require_model(tx, name, Level.READ, viewer)
-            return await _read(tx, (model.registered_model_id, number), name)
+            return await find_version(tx, name, number, viewer)
 
         return await self._engine.glance(work)
 
@@ -302,6 +301,12 @@ class ModelVersions:
         written = await self._engine.write(work)
         self._outbox.wake()
         return written
+
+
+async def find_version(tx: Tx, name: str, version: int, viewer: Viewer) -> ModelVersion:
+    """A version that is there, of a model that the viewer may read."""
+    model = await require_model(tx, name, Level.READ, viewer)
+    return await _read(tx, (model.registered_model_id, version), name)
 
 
 async def _require(tx: Tx, name: str, version: int, level: Level, viewer: Viewer) -> _Found:

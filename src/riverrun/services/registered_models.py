@@ -1,7 +1,7 @@
 """Registered models: their life, tags, aliases, search and history."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from riverrun.auth.levels import Level
@@ -110,15 +110,9 @@ class RegisteredModels:
             if existing is not None and new_name != name:
                 raise _already_exists(existing, is_prompt=model.is_prompt)
             await store.rename(tx, model.registered_model_id, new_name, change)
-            renamed = RegisteredModelState(
-                model.registered_model_id,
-                new_name,
-                is_prompt=model.is_prompt,
-                description=model.description,
-            )
             if new_name != name:
                 entry = Entry(Kind.RENAMED, old=name, new=new_name)
-                await record(tx, renamed, [entry], change, viewer)
+                await record(tx, replace(model, name=new_name), [entry], change, viewer)
             return await _found(tx, model.registered_model_id)
 
         try:

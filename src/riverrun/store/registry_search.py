@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import LiteralString
 
 from riverrun.search.fields import (
     MODEL_VERSION_ATTRIBUTES,
@@ -41,14 +41,14 @@ TAG_HEAD_LENGTH = 200
 @dataclass(frozen=True, slots=True)
 class RegistryKind:
     """What a search looks through: `by_model` when the filter or the order says which models come
-    first, `tagged` when few have a tag that it asks for, otherwise `source`. SQLite obeys the order
-    of a CROSS JOIN. `always` are the terms that end every order; `default` comes before them when
-    no order is given.
+    first, otherwise `source`, behind `tag_table` when few have a tag that it asks for. SQLite obeys
+    the order of a CROSS JOIN. `always` are the terms that end every order; `default` comes before
+    them when no order is given.
     """
 
     source: LiteralString
     by_model: LiteralString
-    tagged: LiteralString
+    tag_table: LiteralString
     joined: Sql
     of_tag: Sql
     key: LiteralString
@@ -62,7 +62,7 @@ class RegistryKind:
 MODELS = RegistryKind(
     source="registered_models AS m",
     by_model="registered_models AS m",
-    tagged="registered_model_tags AS t CROSS JOIN registered_models AS m",
+    tag_table="registered_model_tags",
     joined=TRUE,
     of_tag=Sql("m.registered_model_id = t.registered_model_id"),
     key="m.registered_model_id",
@@ -80,8 +80,7 @@ MODELS = RegistryKind(
 VERSIONS = RegistryKind(
     source="model_versions AS v CROSS JOIN registered_models AS m",
     by_model="registered_models AS m CROSS JOIN model_versions AS v",
-    tagged="model_version_tags AS t CROSS JOIN model_versions AS v "
-    "CROSS JOIN registered_models AS m",
+    tag_table="model_version_tags",
     joined=Sql("v.registered_model_id = m.registered_model_id"),
     of_tag=Sql("v.registered_model_id = t.registered_model_id AND v.version = t.version"),
     key="v.registered_model_id, v.version",
@@ -145,34 +144,33 @@ async def search(tx: Tx, query: RegistryQuery, *, dialect: Dialect) -> RegistryP
 async def _rare_tag(tx: Tx, query: RegistryQuery) -> Sql | None:
     """The condition, on alias `t`, of the tag that the fewest rows have, if those are few."""
     conjuncts = query.filter.items if isinstance(query.filter, And) else (query.filter,)
-    asked = [_tagged(each) for each in conjuncts if _asks_for_a_tag(each)]
+    asked = [tag for each in conjuncts if (tag := _asked_tag(each))]
     counts: list[tuple[int, int]] = []
     for index, tag in enumerate(asked[:MAX_PROBES]):
         rows = await tx.fetch(
-            f"SELECT count(*) FROM (SELECT 1 FROM {query.kind.tagged.partition(' CROSS')[0]} "
-            f"WHERE {tag.text} LIMIT ?) AS found",
+            f"SELECT count(*) FROM (SELECT 1 FROM {query.kind.tag_table} AS t WHERE {tag.text} "
+            "LIMIT ?) AS found",
             (*tag.binds, FEW + 1),
         )
         counts.extend((count, index) for (count,) in rows if count <= FEW)
     return asked[min(counts)[1]] if counts else None
 
 
-def _asks_for_a_tag(tree: Node | None) -> bool:
-    match tree:
-        case Compare(field, "=", str()):
-            return field.entity is Entity.TAG and not _is_prompt_tag(tree)
-        case _:
-            return False
-
-
-def _tagged(test: Any) -> Sql:
-    """As the index has it. The filter compares the whole value besides; here SQLite would put that
-    in the place of the column, and leave the index.
+def _asked_tag(tree: Node | None) -> Sql | None:
+    """The condition, as the index has it, if the tree asks for one value of a tag. The filter
+    compares the whole value besides; here SQLite would put that in the place of the column, and
+    leave the index.
     """
-    return Sql(
-        "t.tag_key = ? AND substr(t.value, 1, 200) = ?",
-        (test.field.key, test.value[:TAG_HEAD_LENGTH]),
-    )
+    match tree:
+        case Compare(field, "=", str() as value) if field.entity is Entity.TAG:
+            if _is_prompt_tag(tree):
+                return None
+            return Sql(
+                "t.tag_key = ? AND substr(t.value, 1, 200) = ?",
+                (field.key, value[:TAG_HEAD_LENGTH]),
+            )
+        case _:
+            return None
 
 
 def _complete(query: RegistryQuery) -> tuple[OrderBy, ...]:
@@ -193,7 +191,7 @@ def _statement(
     terms = [Term(None, kind.columns[order.field.key], order.ascending) for order in orders]
     source = kind.source
     if rare_tag is not None:
-        source = kind.tagged
+        source = f"{kind.tag_table} AS t CROSS JOIN {kind.source}"
     elif _is_name(orders[0].field) or _names_models(query.filter):
         source = kind.by_model
     where = all_of(
