@@ -19,7 +19,7 @@ from riverrun.services.outbox import Outbox
 from riverrun.services.webhook_sender import Outcome, WebhookSender
 from riverrun.store import webhook_deliveries as store
 from riverrun.store import webhooks
-from riverrun.store.engine import Engine, Tx, Work
+from riverrun.store.engine import ConflictError, Engine, Tx, Work
 from riverrun.store.webhook_deliveries import Attempt, Waiting
 from riverrun.store.webhooks import Receiver
 
@@ -96,8 +96,8 @@ class Deliverer:
         while True:
             try:
                 wait_s = await self._look()
-            except Exception as error:  # noqa: BLE001 - Whatever it was, deliveries go on.
-                log.error("delivery failed", error=error)
+            except (TrackingError, ConflictError) as error:
+                log.error("delivery failed", reason=str(error))
                 wait_s = LOOK_EVERY_S
             await asyncio.sleep(LOOK_AT_MOST_EVERY_S)
             await self._outbox.wait(wait_s)
