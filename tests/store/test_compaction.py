@@ -26,7 +26,6 @@ from riverrun.services.compaction import (
     Compactor,
 )
 from riverrun.store import metrics
-from riverrun.store.dialects import Dialect
 from riverrun.store.engine import ConflictError, Engine, Tx, Work
 from riverrun.store.metrics import ChunkPlace
 from riverrun.store.points import Place, encode_log
@@ -327,10 +326,6 @@ class Passing:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-
-    @property
-    def dialect(self) -> Dialect:
-        return self.engine.dialect
 
     async def read(self, work: Work[T]) -> T:
         return await self.engine.read(work)

@@ -21,6 +21,8 @@ from riverrun.store.schema import metadata
 
 
 class Tx:
+    dialect = SqliteDialect()
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
 
@@ -32,7 +34,7 @@ class Tx:
 def tx() -> Iterator[Tx]:
     """Experiments created at 10, 10, 20, 20, 30, 30; the fifth deleted, the sixth elsewhere."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    SqliteDialect().register(connection)
+    Tx.dialect.register(connection)
     for name in ("experiments", "experiment_tags"):
         table = metadata.tables[name]
         connection.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
@@ -58,7 +60,7 @@ def query(text: str = "", order_by: Sequence[str] = (), **more: Any) -> Experime
 
 
 def ask(tx: Tx, query: ExperimentQuery) -> ExperimentPage:
-    steps = search(tx, query, dialect=SqliteDialect())
+    steps = search(tx, query)
     with pytest.raises(StopIteration) as end:
         steps.send(None)
     return end.value.value

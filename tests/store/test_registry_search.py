@@ -76,9 +76,7 @@ async def pages(engine: SqliteEngine, kind: RegistryKind, text: str) -> list[Row
             max_results=7,
             page_token=token,
         )
-        page = await engine.read(
-            lambda tx, query=query: registry_search.search(tx, query, dialect=engine.dialect)
-        )
+        page = await engine.read(lambda tx, query=query: registry_search.search(tx, query))
         found += page.keys
         token = page.next_page_token
     return found

@@ -33,6 +33,8 @@ NAN = math.nan
 class Tx:
     """A transaction that remembers what was asked."""
 
+    dialect = SqliteDialect()
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.asked: list[tuple[str, Sequence[object]]] = []
@@ -65,8 +67,7 @@ class Run:
 class Database:
     def __init__(self) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
-        self.dialect = SqliteDialect()
-        self.dialect.register(self.connection)
+        Tx.dialect.register(self.connection)
         for table in metadata.sorted_tables:
             self.connection.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
             for index in table.indexes:
@@ -103,7 +104,7 @@ class Database:
 
     def ask(self, query: RunQuery, effort: Effort | None = None) -> tuple[RunPage, Tx]:
         tx = Tx(self.connection)
-        steps = search(tx, query, dialect=self.dialect, effort=effort or Effort())
+        steps = search(tx, query, effort=effort or Effort())
         with pytest.raises(StopIteration) as end:
             steps.send(None)
         return end.value.value, tx

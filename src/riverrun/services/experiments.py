@@ -162,7 +162,7 @@ class Experiments:
         )
 
         async def work(tx: Tx) -> ExperimentPage:
-            page = await experiment_search.search(tx, search, dialect=self._engine.dialect)
+            page = await experiment_search.search(tx, search)
             return ExperimentPage(
                 await store.find_all(tx, list(page.experiment_ids)), page.next_page_token
             )

@@ -121,7 +121,7 @@ class Lineage:
         return await self._engine.read(work)
 
     async def _versions(self, tx: Tx, keys: Sequence[model_versions.Key]) -> list[ModelVersion]:
-        return await model_versions.find_all(tx, keys, dialect=self._engine.dialect)
+        return await model_versions.find_all(tx, keys)
 
 
 async def _run(tx: Tx, run_id: str, viewer: Viewer) -> Run | None:

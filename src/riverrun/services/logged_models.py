@@ -219,7 +219,7 @@ class LoggedModels:
         )
 
         async def work(tx: Tx) -> LoggedModelPage:
-            page = await logged_model_search.search(tx, search, dialect=self._engine.dialect)
+            page = await logged_model_search.search(tx, search)
             models = await store.find_all(
                 tx, page.model_ids, points_per_metric=limits.LOGGED_MODEL_POINTS_IN_PAGE_MAX
             )

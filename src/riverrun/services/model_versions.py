@@ -229,12 +229,11 @@ class ModelVersions:
             max_results=limit,
             page_token=asked.page_token or "",
         )
-        dialect = self._engine.dialect
 
         async def work(tx: Tx) -> ModelVersionPage:
-            page = await registry_search.search(tx, query, dialect=dialect)
+            page = await registry_search.search(tx, query)
             keys = [(model_id, version) for model_id, version in page.keys]
-            versions = await store.find_all(tx, keys, dialect=dialect)
+            versions = await store.find_all(tx, keys)
             return ModelVersionPage(versions, page.next_page_token)
 
         return await self._engine.read(work)

@@ -163,7 +163,7 @@ class RegisteredModels:
         )
 
         async def work(tx: Tx) -> RegisteredModelPage:
-            page = await registry_search.search(tx, query, dialect=self._engine.dialect)
+            page = await registry_search.search(tx, query)
             models = await store.find_all(tx, [model_id for (model_id,) in page.keys])
             return RegisteredModelPage(models, page.next_page_token)
 

@@ -242,7 +242,7 @@ class Runs:
         return RunPage(documents, page.next_page_token)
 
     async def _found(self, tx: Tx, query: run_search.RunQuery) -> run_search.RunPage:
-        return await run_search.search(tx, query, dialect=self._engine.dialect)
+        return await run_search.search(tx, query)
 
     async def _page(
         self, tx: Tx, query: run_search.RunQuery

@@ -5,10 +5,11 @@ Text that verbs take is a column or an expression of ours, values come back as b
 
 import json
 import re
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, LiteralString, Protocol
+from typing import LiteralString, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +22,6 @@ class Sql:
 
 class Dialect(Protocol):
     """The verbs. Text always compares by code point, and exactly but for `ilike`."""
-
-    def register(self, connection: Any) -> None:
-        """Prepares a new connection of the driver for the statements that the other verbs write."""
-        ...
 
     def like(self, text: LiteralString, pattern: str) -> Sql:
         """`%` stands for any text and `_` for one character; nothing escapes them. Case counts."""
@@ -58,7 +55,8 @@ class Dialect(Protocol):
 class SqliteDialect:
     """SQLite since 3.40, as its plain Python driver compiles it."""
 
-    def register(self, connection: Any) -> None:
+    def register(self, connection: sqlite3.Connection) -> None:
+        """Prepares a new connection for the statements that the verbs write."""
         connection.create_function("riverrun_ilike", 2, matches_ilike, deterministic=True)
 
     def like(self, text: LiteralString, pattern: str) -> Sql:

@@ -19,10 +19,17 @@ class ConflictError(Exception):
     """A unique constraint refused a row: somebody else was first."""
 
 
-class Tx(Protocol):
-    """A transaction. Statements use `?`; binds are int, float, str, bytes or None."""
+class Reader(Protocol):
+    """What a search needs of a transaction."""
+
+    @property
+    def dialect(self) -> Dialect: ...
 
     async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[Row]: ...
+
+
+class Tx(Reader, Protocol):
+    """A transaction. Statements use `?`; binds are int, float, str, bytes or None."""
 
     async def one(self, sql: str, binds: Sequence[object] = ()) -> Row | None: ...
 
@@ -46,9 +53,6 @@ class Engine(Protocol):
     """Raises TemporarilyUnavailable when the database cannot take the work now; nothing was changed
     then.
     """
-
-    @property
-    def dialect(self) -> Dialect: ...
 
     async def read(self, work: Work[T]) -> T:
         """Runs `work` in a read transaction: one snapshot."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from riverrun.search.fields import EXPERIMENT_ATTRIBUTES, Kind
 from riverrun.search.nodes import Node, OrderBy
-from riverrun.store.dialects import Dialect, Sql
+from riverrun.store.dialects import Sql
+from riverrun.store.engine import Reader
 from riverrun.store.filters import (
     TRUE,
     ExperimentFilters,
@@ -23,7 +24,6 @@ from riverrun.store.paging import (
     read_token,
     write_token,
 )
-from riverrun.store.run_walks import Tx
 
 _CREATION_TIME = EXPERIMENT_ATTRIBUTES["creation_time"]
 _ID = EXPERIMENT_ATTRIBUTES["experiment_id"]
@@ -49,14 +49,14 @@ class ExperimentPage:
     next_page_token: str | None
 
 
-async def search(tx: Tx, query: ExperimentQuery, *, dialect: Dialect) -> ExperimentPage:
+async def search(tx: Reader, query: ExperimentQuery) -> ExperimentPage:
     """Raises InvalidParameterValue for a page token that is broken or belongs to another query."""
     orders = _complete(query.order_by)
     terms = [Term(None, experiment_column(order.field), order.ascending) for order in orders]
     identity = fingerprint(query.where, query.filter, query.order_by, query.view)
     kinds = [Kind.INTEGER if order.field == _ID else order.field.kind for order in orders]
     cursor = read_token(query.page_token, identity, kinds)
-    sql = _statement(query, terms, cursor, ExperimentFilters(dialect))
+    sql = _statement(query, terms, cursor, ExperimentFilters(tx.dialect))
     rows = await tx.fetch(sql.text, sql.binds)
     found = rows[: query.max_results]
     token = None

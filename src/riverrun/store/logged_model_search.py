@@ -106,7 +106,7 @@ class LoggedModelPage:
     next_page_token: str | None
 
 
-async def search(tx: Tx, query: LoggedModelQuery, *, dialect: Dialect) -> LoggedModelPage:
+async def search(tx: Tx, query: LoggedModelQuery) -> LoggedModelPage:
     """Raises InvalidParameterValue for a page token that is broken or belongs to another query."""
     experiments = sorted(set(query.experiment_ids))
     orders = _complete(query.order_by)
@@ -117,7 +117,8 @@ async def search(tx: Tx, query: LoggedModelQuery, *, dialect: Dialect) -> Logged
     )
     if not experiments:
         return LoggedModelPage((), None)
-    sql = _statement(replace(query, experiment_ids=experiments, order_by=orders), cursor, dialect)
+    asked = replace(query, experiment_ids=experiments, order_by=orders)
+    sql = _statement(asked, cursor, tx.dialect)
     rows = await tx.fetch(sql.text, sql.binds)
     found = rows[: query.max_results]
     token = write_token(identity, _places(found[-1])) if len(rows) > len(found) else None

@@ -10,7 +10,6 @@ from operator import itemgetter
 
 from riverrun.entities.registry import ModelTag, ModelVersion
 from riverrun.store.change import Change
-from riverrun.store.dialects import Dialect
 from riverrun.store.engine import Row, Tx
 
 Key = tuple[bytes, int]
@@ -213,14 +212,14 @@ async def find(tx: Tx, key: Key) -> ModelVersion | None:
     return _version(row, [ModelTag(*tag) for tag in tags], [alias for (alias,) in aliases])
 
 
-async def find_all(tx: Tx, keys: Sequence[Key], *, dialect: Dialect) -> list[ModelVersion]:
+async def find_all(tx: Tx, keys: Sequence[Key]) -> list[ModelVersion]:
     """Those of the versions that exist, in the given order, without aliases as searches have it."""
     found: dict[Key, ModelVersion] = {}
     for start in range(0, len(keys), BATCH):
         part = keys[start : start + BATCH]
-        wanted = dialect.pairs("v.registered_model_id, v.version", part)
+        wanted = tx.dialect.pairs("v.registered_model_id, v.version", part)
         rows = await tx.fetch(f"SELECT {_COLUMNS} {_FROM} WHERE {wanted.text}", wanted.binds)
-        tags = await _tags(tx, part, dialect)
+        tags = await _tags(tx, part)
         found.update({(row[0], row[2]): _version(row, tags[row[0], row[2]]) for row in rows})
     return [found[key] for key in keys if key in found]
 
@@ -246,14 +245,8 @@ async def latest(
         "WHERE x.registered_model_id = m.registered_model_id AND x.stage = s.stage)"
     )
     rows = await tx.fetch(f"SELECT {_COLUMNS} FROM {tables} WHERE {is_newest}", model_ids)
-    tags = await tx.fetch(
-        f"SELECT t.registered_model_id, t.version, t.tag_key, t.value FROM {tables} "
-        f"CROSS JOIN model_version_tags AS t WHERE {is_newest} "
-        "AND t.registered_model_id = v.registered_model_id AND t.version = v.version "
-        "ORDER BY t.tag_key",
-        model_ids,
-    )
-    of_version, named = _by_version(tags), defaultdict[Key, list[str]](list)
+    of_version = await _tags(tx, [(row[0], row[2]) for row in rows])
+    named = defaultdict[Key, list[str]](list)
     if aliases:
         for model_id, version, alias in await tx.fetch(
             "SELECT registered_model_id, version, alias FROM registered_model_aliases "
@@ -267,10 +260,10 @@ async def latest(
     return found
 
 
-async def _tags(
-    tx: Tx, keys: Sequence[Key], dialect: Dialect
-) -> "defaultdict[Key, list[ModelTag]]":
-    wanted = dialect.pairs("registered_model_id, version", keys)
+async def _tags(tx: Tx, keys: Sequence[Key]) -> "defaultdict[Key, list[ModelTag]]":
+    if not keys:
+        return defaultdict(list)
+    wanted = tx.dialect.pairs("registered_model_id, version", keys)
     rows = await tx.fetch(
         "SELECT registered_model_id, version, tag_key, value FROM model_version_tags "
         f"WHERE {wanted.text} ORDER BY tag_key",

@@ -41,20 +41,24 @@ TAG_HEAD_LENGTH = 200
 @dataclass(frozen=True, slots=True)
 class RegistryKind:
     """What a search looks through: `by_model` when the filter or the order says which models come
-    first, otherwise `source`, behind `tag_table` when few have a tag that it asks for. SQLite obeys
+    first, otherwise `source`, behind `tags` when few have a tag that it asks for. SQLite obeys
     the order of a CROSS JOIN. `always` are the terms that end every order; `default` comes before
     them when no order is given.
     """
 
     source: LiteralString
     by_model: LiteralString
-    tag_table: LiteralString
     joined: Sql
-    of_tag: Sql
-    key: LiteralString
+    alias: LiteralString
+    key: tuple[LiteralString, ...]
     columns: Mapping[str, LiteralString]
     tags: LiteralString
     is_prompt: LiteralString
+
+    def same(self, one: LiteralString, other: LiteralString) -> LiteralString:
+        """Whether rows of two tables belong to one and the same."""
+        return " AND ".join([f"{one}.{part} = {other}.{part}" for part in self.key])
+
     default: tuple[OrderBy, ...]
     always: tuple[OrderBy, ...]
 
@@ -62,16 +66,15 @@ class RegistryKind:
 MODELS = RegistryKind(
     source="registered_models AS m",
     by_model="registered_models AS m",
-    tag_table="registered_model_tags",
     joined=TRUE,
-    of_tag=Sql("m.registered_model_id = t.registered_model_id"),
-    key="m.registered_model_id",
+    alias="m",
+    key=("registered_model_id",),
     columns={
         "creation_timestamp": "m.creation_timestamp",
         "last_updated_timestamp": "m.last_updated_timestamp",
         "name": "m.name",
     },
-    tags="registered_model_tags AS x WHERE x.registered_model_id = m.registered_model_id",
+    tags="registered_model_tags",
     is_prompt="m.is_prompt",
     default=(),
     always=(OrderBy(_MODEL_NAME, ascending=True),),
@@ -80,10 +83,9 @@ MODELS = RegistryKind(
 VERSIONS = RegistryKind(
     source="model_versions AS v CROSS JOIN registered_models AS m",
     by_model="registered_models AS m CROSS JOIN model_versions AS v",
-    tag_table="model_version_tags",
     joined=Sql("v.registered_model_id = m.registered_model_id"),
-    of_tag=Sql("v.registered_model_id = t.registered_model_id AND v.version = t.version"),
-    key="v.registered_model_id, v.version",
+    alias="v",
+    key=("registered_model_id", "version"),
     columns={
         "creation_timestamp": "v.creation_timestamp",
         "current_stage": "v.stage",
@@ -94,8 +96,7 @@ VERSIONS = RegistryKind(
         "source_path": "v.source",
         "version_number": "v.version",
     },
-    tags="model_version_tags AS x "
-    "WHERE x.registered_model_id = v.registered_model_id AND x.version = v.version",
+    tags="model_version_tags",
     is_prompt="v.is_prompt",
     default=(OrderBy(MODEL_VERSION_ATTRIBUTES["last_updated_timestamp"], ascending=False),),
     always=(
@@ -125,13 +126,13 @@ class RegistryPage:
     next_page_token: str | None
 
 
-async def search(tx: Tx, query: RegistryQuery, *, dialect: Dialect) -> RegistryPage:
+async def search(tx: Tx, query: RegistryQuery) -> RegistryPage:
     """Raises InvalidParameterValue for a page token that is broken or belongs to another query."""
-    kind = query.kind
     orders = _complete(query)
-    identity = fingerprint(kind.key, query.workspace, query.filter, query.order_by)
+    identity = fingerprint(", ".join(query.kind.key), query.workspace, query.filter, query.order_by)
     cursor = read_token(query.page_token, identity, [order.field.kind for order in orders])
-    sql = _statement(query, orders, cursor, await _rare_tag(tx, query), dialect)
+    filters = RegistryFilters(query.kind, tx.dialect, await _rare_tag(tx, query))
+    sql = _statement(query, orders, cursor, filters)
     rows = await tx.fetch(sql.text, sql.binds)
     found = rows[: query.max_results]
     width = len(orders)
@@ -141,34 +142,47 @@ async def search(tx: Tx, query: RegistryQuery, *, dialect: Dialect) -> RegistryP
     return RegistryPage([row[:-width] for row in found], token)
 
 
-async def _rare_tag(tx: Tx, query: RegistryQuery) -> Sql | None:
-    """The condition, on alias `t`, of the tag that the fewest rows have, if those are few."""
+async def _rare_tag(tx: Tx, query: RegistryQuery) -> "TagTest | None":
+    """The tag that the fewest rows have, if those are few."""
     conjuncts = query.filter.items if isinstance(query.filter, And) else (query.filter,)
     asked = [tag for each in conjuncts if (tag := _asked_tag(each))]
     counts: list[tuple[int, int]] = []
     for index, tag in enumerate(asked[:MAX_PROBES]):
         rows = await tx.fetch(
-            f"SELECT count(*) FROM (SELECT 1 FROM {query.kind.tag_table} AS t WHERE {tag.text} "
+            f"SELECT count(*) FROM (SELECT 1 FROM {query.kind.tags} AS t WHERE {tag.head.text} "
             "LIMIT ?) AS found",
-            (*tag.binds, FEW + 1),
+            (*tag.head.binds, FEW + 1),
         )
         counts.extend((count, index) for (count,) in rows if count <= FEW)
     return asked[min(counts)[1]] if counts else None
 
 
-def _asked_tag(tree: Node | None) -> Sql | None:
-    """The condition, as the index has it, if the tree asks for one value of a tag. The filter
-    compares the whole value besides; here SQLite would put that in the place of the column, and
-    leave the index.
-    """
+@dataclass(frozen=True, slots=True)
+class TagTest:
+    """Asks for one value of a tag."""
+
+    test: Compare
+    key: str
+    value: str
+
+    @property
+    def head(self) -> Sql:
+        """The condition on alias `t`, as the index has it."""
+        return Sql(
+            "t.tag_key = ? AND substr(t.value, 1, 200) = ?",
+            (self.key, self.value[:TAG_HEAD_LENGTH]),
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the index knows the value to its end."""
+        return len(self.value) < TAG_HEAD_LENGTH
+
+
+def _asked_tag(tree: Node | None) -> TagTest | None:
     match tree:
         case Compare(field, "=", str() as value) if field.entity is Entity.TAG:
-            if _is_prompt_tag(tree):
-                return None
-            return Sql(
-                "t.tag_key = ? AND substr(t.value, 1, 200) = ?",
-                (field.key, value[:TAG_HEAD_LENGTH]),
-            )
+            return None if _is_prompt_tag(tree) else TagTest(tree, field.key, value)
         case _:
             return None
 
@@ -184,19 +198,19 @@ def _statement(
     query: RegistryQuery,
     orders: tuple[OrderBy, ...],
     cursor: Cursor,
-    rare_tag: Sql | None,
-    dialect: Dialect,
+    filters: "RegistryFilters",
 ) -> Sql:
-    kind, filters = query.kind, RegistryFilters(query.kind, dialect)
+    kind, rare_tag = query.kind, filters.rare_tag
     terms = [Term(None, kind.columns[order.field.key], order.ascending) for order in orders]
     source = kind.source
     if rare_tag is not None:
-        source = f"{kind.tag_table} AS t CROSS JOIN {kind.source}"
+        source = f"{kind.tags} AS t CROSS JOIN {kind.source}"
     elif _is_name(orders[0].field) or _names_models(query.filter):
         source = kind.by_model
     where = all_of(
         [
-            TRUE if rare_tag is None else all_of([rare_tag, kind.of_tag]),
+            TRUE if rare_tag is None else rare_tag.head,
+            TRUE if rare_tag is None else Sql(kind.same(kind.alias, "t")),
             kind.joined,
             Sql("m.workspace = ?", (query.workspace,)),
             TRUE if _asks_for_prompts(query.filter) else Sql(f"{kind.is_prompt} = 0"),
@@ -204,9 +218,10 @@ def _statement(
             TRUE if cursor.places is None else _beyond(terms, cursor.places),
         ]
     )
+    keys = ", ".join([f"{kind.alias}.{part}" for part in kind.key])
     columns = ", ".join([term.value for term in terms])
     return Sql(
-        f"SELECT {kind.key}, {columns} FROM {source} WHERE {where.text} "
+        f"SELECT {keys}, {columns} FROM {source} WHERE {where.text} "
         f"ORDER BY {order_by(terms)} LIMIT ? OFFSET ?",
         (*where.binds, query.max_results + 1, cursor.offset),
     )
@@ -270,8 +285,11 @@ def _is_prompt_tag(test: Test) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RegistryFilters:
+    """`rare_tag` is the one, on alias `t`, behind which the search looks."""
+
     kind: RegistryKind
     dialect: Dialect
+    rare_tag: TagTest | None
 
     def test(self, test: Test) -> Sql:
         if test.field.entity is Entity.ATTRIBUTE:
@@ -284,7 +302,14 @@ class RegistryFilters:
                     return Sql(f"{self.kind.is_prompt} = ?", (wanted,))
                 case _:
                     pass
-        found: LiteralString = f"EXISTS (SELECT 1 FROM {self.kind.tags} AND x.tag_key = ?"
+        if self.rare_tag is not None and self.rare_tag.test is test and self.rare_tag.is_whole:
+            return TRUE
+        # Other tags are asked of the rare one: what fails is not looked up any further.
+        owner = self.kind.alias if self.rare_tag is None else "t"
+        found: LiteralString = (
+            f"EXISTS (SELECT 1 FROM {self.kind.tags} AS x "
+            f"WHERE {self.kind.same('x', owner)} AND x.tag_key = ?"
+        )
         if isinstance(test, IsNull):
             return Sql(f"NOT {found})", (test.field.key,))
         inside = text_test(test, "x.value", self.dialect)

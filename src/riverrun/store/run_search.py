@@ -17,7 +17,8 @@ import msgspec
 
 from riverrun.search.fields import RUN_ATTRIBUTES, Entity, Field
 from riverrun.search.nodes import And, Between, Compare, In, IsNaN, IsNull, Node, Not, OrderBy, Test
-from riverrun.store.dialects import Dialect, Sql
+from riverrun.store.dialects import Sql
+from riverrun.store.engine import Reader
 from riverrun.store.filters import TRUE, RunFilters, View, all_of, marks, table_of
 from riverrun.store.paging import (
     MISSING,
@@ -34,7 +35,7 @@ from riverrun.store.paging import (
     write_token,
 )
 from riverrun.store.run_candidates import CandidateLists
-from riverrun.store.run_walks import Effort, Row, Scope, Tx, Walk, Walks, behind, places
+from riverrun.store.run_walks import Effort, Row, Scope, Walk, Walks, behind, places
 
 WINDOW_GROWTH = 8
 
@@ -83,9 +84,7 @@ class _Part:
         return replace(self, limit=self.limit - len(rows))
 
 
-async def search(
-    tx: Tx, query: RunQuery, *, dialect: Dialect, effort: Effort = DEFAULT_EFFORT
-) -> RunPage:
+async def search(tx: Reader, query: RunQuery, *, effort: Effort = DEFAULT_EFFORT) -> RunPage:
     """Raises InvalidParameterValue for a page token that is broken or belongs to another query."""
     experiments = tuple(sorted(set(query.experiment_ids)))
     terms = _complete(query.order_by)
@@ -95,7 +94,7 @@ async def search(
     if not experiments:
         return RunPage((), None)
     scope = Scope(experiments, query.view)
-    walks = Walks(tx, scope, RunFilters(dialect, query.keys), effort)
+    walks = Walks(tx, scope, RunFilters(tx.dialect, query.keys), effort)
     part = _Part(_conjuncts(query.filter), terms, cursor.places, query.max_results + 1)
     rows = await _skip_and_search(walks, part, cursor)
     runs = tuple(FoundRun(*row[:3]) for row in rows[: query.max_results])

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, LiteralString, Protocol, TypeAlias
+from typing import Any, LiteralString, TypeAlias
 
 from riverrun.search.fields import Entity
 from riverrun.search.nodes import OrderBy
 from riverrun.store.dialects import Sql
+from riverrun.store.engine import Reader
 from riverrun.store.filters import (
     RunFilters,
     View,
@@ -53,10 +54,6 @@ class Effort:
     skip: int = 10_000
 
 
-class Tx(Protocol):
-    async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[tuple[Any, ...]]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The runs that are searched: experiments without repetition, and a stage of life."""
@@ -101,7 +98,7 @@ class Walk:
 class Walks:
     """The statements of one search in one transaction; it counts them."""
 
-    def __init__(self, tx: Tx, scope: Scope, filters: RunFilters, effort: Effort) -> None:
+    def __init__(self, tx: Reader, scope: Scope, filters: RunFilters, effort: Effort) -> None:
         self.tx = tx
         self.experiments = scope.experiments
         self.filters = filters

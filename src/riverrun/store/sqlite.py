@@ -26,7 +26,7 @@ from riverrun.errors import (
 )
 from riverrun.obs.logs import Log
 from riverrun.store import migrate
-from riverrun.store.dialects import Dialect, SqliteDialect
+from riverrun.store.dialects import SqliteDialect
 from riverrun.store.engine import ConflictError, Row, Work
 from riverrun.store.flusher import Flusher
 
@@ -67,6 +67,8 @@ def with_rows(sql: str, count: int) -> str | None:
 
 class SqliteTx:
     """A transaction on one connection. Nothing in it waits; it is async for the sake of `Tx`."""
+
+    dialect = SqliteDialect()
 
     def __init__(self, connection: sqlite3.Connection, sequence: "Ticks") -> None:
         self._connection = connection
@@ -146,7 +148,7 @@ def run_now(awaitable: Awaitable[T]) -> T:
     raise AssertionError("A unit of work awaits something else than its transaction.")
 
 
-def connect(path: Path, *, role: str, dialect: Dialect) -> sqlite3.Connection:
+def connect(path: Path, *, role: str) -> sqlite3.Connection:
     """A connection in autocommit mode; `role` is "writer" or "reader"."""
     connection = sqlite3.connect(
         path,
@@ -164,7 +166,7 @@ def connect(path: Path, *, role: str, dialect: Dialect) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     else:
         connection.execute("PRAGMA query_only = ON")
-    dialect.register(connection)
+    SqliteTx.dialect.register(connection)
     return connection
 
 
@@ -192,17 +194,16 @@ class SqliteEngine:
             raise
 
     def __init__(self, path: Path, lock: int) -> None:
-        self.dialect: Dialect = SqliteDialect()
         self._path = path
         self._lock = lock
         self._writes: SimpleQueue[_Job | None] = SimpleQueue()
         self._reads: SimpleQueue[_Job | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        self._writer = connect(path, role="writer", dialect=self.dialect)
+        self._writer = connect(path, role="writer")
         self._sequence = Ticks(_last_seq(self._writer))
-        self._glance_connection = connect(path, role="reader", dialect=self.dialect)
+        self._glance_connection = connect(path, role="reader")
         self._glances = SqliteTx(self._glance_connection, self._sequence)
-        readers = [connect(path, role="reader", dialect=self.dialect) for _ in range(READERS)]
+        readers = [connect(path, role="reader") for _ in range(READERS)]
         self._is_broken = self._is_closed = False
         self._flusher = self._new_flusher()
         self._threads = [
@@ -354,7 +355,7 @@ class SqliteEngine:
         anything new is answered.
         """
         if self._is_broken:
-            fresh = connect(self._path, role="writer", dialect=self.dialect)
+            fresh = connect(self._path, role="writer")
             self._writer.close()
             self._writer = fresh
             self._is_broken = False
