@@ -2,7 +2,6 @@
 that knows all rooms.
 """
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from starlette.types import ASGIApp
@@ -23,6 +22,7 @@ from riverrun.obs.health import probes
 from riverrun.outbound.client import Client
 from riverrun.outbound.guard import Rules
 from riverrun.services.artifacts import Artifacts
+from riverrun.services.background import Background
 from riverrun.services.compaction import Compactor
 from riverrun.services.experiments import ArtifactRules, Experiments
 from riverrun.services.key_names import KeyNames
@@ -57,7 +57,7 @@ class Server:
         self._engine: SqliteEngine | None = None
         self._compactor: Compactor | None = None
         self._deliverer: Deliverer | None = None
-        self._sweeping: asyncio.Task[None] | None = None
+        self._sweeping: Background | None = None
 
     async def start(self) -> Services:
         """Raises TrackingError with one sentence when the server cannot start."""
@@ -134,12 +134,13 @@ class Server:
         threads = ThreadPoolExecutor(ARTIFACT_THREADS, thread_name_prefix="artifacts")
         store = open_store(settings.artifact_destination, threads, fsync=settings.artifact_fsync)
         if isinstance(store, LocalStore):
-            self._sweeping = asyncio.create_task(store.sweep_daily())
+            self._sweeping = Background(store.sweep_daily)
+            self._sweeping.start()
         return store
 
     async def stop(self) -> None:
         if self._sweeping is not None:
-            self._sweeping.cancel()
+            await self._sweeping.stop()
         if self._deliverer is not None:
             await self._deliverer.stop()
         if self._compactor is not None:

@@ -36,16 +36,28 @@ def execute(path: Path, *statements: str) -> None:
 
 
 def shape(path: Path) -> dict[str, list[str]]:
-    """Each table and index with the lines of its definition, in any order."""
+    """Each table with its columns and keys, and each index; the order of columns is no matter, nor
+    are defaults: a step that adds a column needs one for the rows that are there.
+    """
     with closing(sqlite3.connect(path)) as connection:
-        rows: Sequence[tuple[str, str | None]] = connection.execute(
-            "SELECT name, sql FROM sqlite_master WHERE name != ? AND tbl_name != ?",
+        rows: Sequence[tuple[str, str, str | None]] = connection.execute(
+            "SELECT type, name, sql FROM sqlite_master WHERE name != ? AND tbl_name != ?",
             (VERSION_TABLE, VERSION_TABLE),
         ).fetchall()
-    return {
-        name: sorted(line.strip().rstrip(",") for line in (sql or "").splitlines())
-        for name, sql in rows
-    }
+        shapes: dict[str, list[str]] = {}
+        for kind, name, sql in rows:
+            shapes[name] = [sql or ""]
+            if kind == "table":
+                columns = connection.execute(
+                    'SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (name,)
+                )
+                keys = connection.execute(
+                    "SELECT l.origin, group_concat(i.name) FROM pragma_index_list(?) AS l "
+                    "JOIN pragma_index_info(l.name) AS i GROUP BY l.name",
+                    (name,),
+                )
+                shapes[name] = [str(sql).rpartition(")")[2], *sorted(map(str, [*columns, *keys]))]
+    return shapes
 
 
 def version(path: Path) -> str:

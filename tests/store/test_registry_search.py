@@ -77,7 +77,7 @@ async def pages(engine: SqliteEngine, kind: RegistryKind, text: str) -> list[Row
             page_token=token,
         )
         page = await engine.read(lambda tx, query=query: registry_search.search(tx, query))
-        found += page.keys
+        found += page.rows
         token = page.next_page_token
     return found
 

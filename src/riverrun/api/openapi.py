@@ -8,13 +8,17 @@ from typing import Any, Final, cast, get_type_hints
 import msgspec
 
 from riverrun import __version__
-from riverrun.api import metrics, runs, server
+from riverrun.api import metrics, registry, runs, server
 from riverrun.api.call import Answer
 from riverrun.api.routes import Route, Source, routes
 from riverrun.wire.codec import encode
 from riverrun.wire.errors import ErrorEnvelope, codes_by_status
 from riverrun.wire.message import Message
 from riverrun.wire.messages.metrics import GetMetricHistoryBulkResponse, GetMetricHistoryResponse
+from riverrun.wire.messages.registry import (
+    RegisteredModelResponse,
+    SearchRegisteredModelsResponse,
+)
 from riverrun.wire.messages.runs import GetRunResponse, SearchRunsResponse
 
 Json = dict[str, Any]
@@ -32,6 +36,8 @@ WRITTEN_AS_BYTES: Final[Mapping[Callable[..., object], type]] = {
     metrics.get_metric_history: GetMetricHistoryResponse,
     metrics.get_metric_history_bulk: GetMetricHistoryBulkResponse,
     metrics.get_metric_history_bulk_interval: GetMetricHistoryBulkResponse,
+    registry.get_registered_model: RegisteredModelResponse,
+    registry.search_registered_models: SearchRegisteredModelsResponse,
     server.get_openapi: dict[str, Any],
 }
 """What the endpoints answer whose annotation cannot tell, since they join stored JSON."""

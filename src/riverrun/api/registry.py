@@ -3,6 +3,7 @@ from riverrun.api.call import Answer, Call
 from riverrun.services.model_sources import GivenSource
 from riverrun.services.model_versions import NewModelVersion
 from riverrun.services.registered_models import RegistrySearch
+from riverrun.wire.codec import encode_page
 from riverrun.wire.message import Empty
 from riverrun.wire.messages import registry as m
 
@@ -19,9 +20,9 @@ async def create_registered_model(
     return m.RegisteredModelResponse(model)
 
 
-async def get_registered_model(call: Call, message: m.ModelName) -> m.RegisteredModelResponse:
+async def get_registered_model(call: Call, message: m.ModelName) -> bytes:
     model = await call.services.registered_models.get(message.model, viewer=call.viewer)
-    return m.RegisteredModelResponse(model)
+    return b'{"registered_model":%b}' % model
 
 
 async def rename_registered_model(
@@ -47,11 +48,9 @@ async def delete_registered_model(call: Call, message: m.ModelName) -> Empty:
     return Empty()
 
 
-async def search_registered_models(
-    call: Call, message: m.SearchRegisteredModels
-) -> m.SearchRegisteredModelsResponse:
+async def search_registered_models(call: Call, message: m.SearchRegisteredModels) -> bytes:
     page = await call.services.registered_models.search(_search(message), viewer=call.viewer)
-    return m.SearchRegisteredModelsResponse(page.models, page.next_page_token)
+    return encode_page(b"registered_models", page.models, page.next_page_token)
 
 
 async def get_latest_versions(call: Call, message: m.GetLatestVersions) -> m.ModelVersionsResponse:

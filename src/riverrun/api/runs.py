@@ -2,7 +2,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from riverrun.api.call import Answer, Call
 from riverrun.services.runs import NewRun, RunChange, RunPage, RunQuery
-from riverrun.wire.codec import encode
+from riverrun.wire.codec import encode, encode_page
 from riverrun.wire.message import Empty
 from riverrun.wire.messages import runs as m
 from riverrun.wire.messages.experiments import ViewType
@@ -50,10 +50,8 @@ async def search_runs(call: Call, message: m.SearchRuns) -> bytes | Answer:
         page_token=message.page_token,
     )
     page = await call.services.runs.search(query, viewer=call.viewer)
-    if page.documents == []:
-        return b"{}"
     if isinstance(page.documents, list):
-        return b'{"runs":[%b]%b}' % (b",".join(page.documents), _token(page))
+        return encode_page(b"runs", page.documents, page.next_page_token)
     return Answer(_streamed(page, page.documents))
 
 

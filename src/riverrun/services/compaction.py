@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from riverrun.clock import now_us
 from riverrun.errors import TrackingError
 from riverrun.obs.logs import Log
+from riverrun.services.background import Background
 from riverrun.store import metrics
 from riverrun.store.engine import ConflictError, Engine, Tx
 from riverrun.store.metrics import ChunkPlace
@@ -74,15 +75,13 @@ class Compactor:
         self._due: dict[bytes, bool] = {}
         """Runs to compact, in order of arrival, and whether they have ended."""
         self._wake = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = Background(self._work, self._sweep)
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._sweep())]
+        self._background.start()
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()
 
     def logged(self, run_id: bytes, points: int) -> None:
         """Called after each committed write of metrics."""

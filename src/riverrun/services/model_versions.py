@@ -30,6 +30,7 @@ from riverrun.services.registered_models import (
     is_prompt,
     record,
     require_model,
+    take_model,
 )
 from riverrun.services.values import Pairs
 from riverrun.store import logged_models, registered_models, registry_search
@@ -95,11 +96,12 @@ class ModelVersions:
         change = Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> ModelVersion:
-            model = await require_model(tx, new.name, Level.EDIT, viewer)
+            model = await take_model(tx, new.name, Level.EDIT, viewer)
             source = ModelSource(new.given.source, "", new.given.run_id or "", "")
             if not prompt:
                 source = await resolve_source(tx, new.given, viewer=viewer)
-            number = await registered_models.next_version(tx, model.registered_model_id, change)
+            number = model.last_version + 1
+            await registered_models.set_last_version(tx, model.registered_model_id, number, change)
             key = (model.registered_model_id, number)
             version = store.NewVersion(
                 registered_model_id=model.registered_model_id,
@@ -151,7 +153,7 @@ class ModelVersions:
         number, change = names.version_number(version), Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> ModelVersion:
-            found = await _require(tx, name, number, Level.EDIT, viewer)
+            found = await _take(tx, name, number, Level.EDIT, viewer)
             await store.set_description(tx, found.key, description, change)
             if description != found.state.description:
                 old = found.state.description
@@ -176,13 +178,10 @@ class ModelVersions:
         change = Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> ModelVersion:
-            found = await _require(tx, name, number, Level.EDIT, viewer)
+            found = await _take(tx, name, number, Level.EDIT, viewer)
             model_id = found.model.registered_model_id
             await registered_models.touch(tx, model_id, change)
-            state = await store.state(tx, found.key)  # Again, now that nobody else changes it.
-            if state is None:
-                raise names.model_version_not_found(name, number)
-            entries = [Entry(Kind.STAGE, number, old=state.stage, new=to.value)]
+            entries = [Entry(Kind.STAGE, number, old=found.state.stage, new=to.value)]
             if archive_others:
                 others = await store.in_stage(tx, model_id, to)
                 entries += [
@@ -203,7 +202,7 @@ class ModelVersions:
         number, change = names.version_number(version), Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> None:
-            found = await _require(tx, name, number, Level.MANAGE, viewer)
+            found = await _take(tx, name, number, Level.MANAGE, viewer)
             model_id = found.model.registered_model_id
             aliases = await registered_models.aliases_of(tx, model_id, number)
             await registered_models.touch(tx, model_id, change)
@@ -232,7 +231,7 @@ class ModelVersions:
 
         async def work(tx: Tx) -> ModelVersionPage:
             page = await registry_search.search(tx, query)
-            keys = [(model_id, version) for model_id, version in page.keys]
+            keys = [(model_id, version) for model_id, version in page.rows]
             versions = await store.find_all(tx, keys)
             return ModelVersionPage(versions, page.next_page_token)
 
@@ -258,7 +257,7 @@ class ModelVersions:
         number, change = names.version_number(version), Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> None:
-            found = await _require(tx, name, number, Level.EDIT, viewer)
+            found = await _take(tx, name, number, Level.EDIT, viewer)
             old = await store.tag(tx, found.key, key)
             await store.set_tags(tx, found.key, tags, by=viewer.name)
             await _follow_prompt_tag(tx, found, key, value)
@@ -278,7 +277,7 @@ class ModelVersions:
         number, change = names.version_number(version), Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> None:
-            found = await _require(tx, name, number, Level.EDIT, viewer)
+            found = await _take(tx, name, number, Level.EDIT, viewer)
             old = await store.tag(tx, found.key, key)
             if old is None:
                 return
@@ -308,9 +307,9 @@ async def find_version(tx: Tx, name: str, version: int, viewer: Viewer) -> Model
     return await _read(tx, (model.registered_model_id, version), name)
 
 
-async def _require(tx: Tx, name: str, version: int, level: Level, viewer: Viewer) -> _Found:
-    """A version that is there, of a model on which the viewer has the level."""
-    model = await require_model(tx, name, level, viewer)
+async def _take(tx: Tx, name: str, version: int, level: Level, viewer: Viewer) -> _Found:
+    """A version that is there, for a change, of a model on which the viewer has the level."""
+    model = await take_model(tx, name, level, viewer)
     key = (model.registered_model_id, version)
     state = await store.state(tx, key)
     if state is None:

@@ -12,6 +12,7 @@ from riverrun.errors import InvalidParameterValue, ResourceAlreadyExists
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import PROMPT_TAG, REGISTERED_MODELS
 from riverrun.services import events, limits, names
+from riverrun.services.model_documents import Built, ModelDocuments
 from riverrun.services.outbox import Outbox
 from riverrun.services.values import Pairs
 from riverrun.store import model_versions, registry_history, registry_search
@@ -37,7 +38,9 @@ class RegistrySearch:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModelPage:
-    models: list[RegisteredModel]
+    """`models` are JSON."""
+
+    models: list[bytes]
     next_page_token: str | None
 
 
@@ -53,6 +56,7 @@ class RegisteredModels:
     def __init__(self, engine: Engine, outbox: Outbox) -> None:
         self._engine = engine
         self._outbox = outbox
+        self._documents = ModelDocuments()
 
     async def create(
         self, name: str, *, description: str | None, tags: Pairs, viewer: Viewer
@@ -80,10 +84,8 @@ class RegisteredModels:
                 raise _already_exists(existing, is_prompt=new.is_prompt)
             await store.insert(tx, new, change)
             await store.set_tags(tx, new.registered_model_id, checked, by=viewer.name)
-            model = RegisteredModelState(
-                new.registered_model_id, name, is_prompt=new.is_prompt, description=description
-            )
-            await record(tx, model, [Entry(Kind.CREATED)], change, viewer)
+            of = registry_history.Model(new.registered_model_id, viewer.workspace, name)
+            await registry_history.append(tx, of, [Entry(Kind.CREATED)], change)
             await self._outbox.add(tx, event, workspace=viewer.workspace, at_ms=change.at_ms)
             return await _found(tx, new.registered_model_id)
 
@@ -92,12 +94,16 @@ class RegisteredModels:
         except ConflictError:  # Another replica was first: now it is there.
             return await self._written(work)
 
-    async def get(self, name: str, *, viewer: Viewer) -> RegisteredModel:
-        async def work(tx: Tx) -> RegisteredModel:
-            model = await require_model(tx, name, Level.READ, viewer)
-            return await _found(tx, model.registered_model_id)
+    async def get(self, name: str, *, viewer: Viewer) -> bytes:
+        """As JSON."""
 
-        return await self._engine.glance(work)
+        async def work(tx: Tx) -> tuple[list[bytes], Built]:
+            model = await require_model(tx, name, Level.READ, viewer)
+            return await self._documents.of(tx, {model.registered_model_id: model.revision})
+
+        (document,), built = await self._engine.glance(work)
+        self._documents.keep(built)
+        return document
 
     async def rename(self, name: str, new_name: str, *, viewer: Viewer) -> RegisteredModel:
         """Versions, tags and aliases come along."""
@@ -105,7 +111,7 @@ class RegisteredModels:
         change = Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> RegisteredModel:
-            model = await require_model(tx, name, Level.MANAGE, viewer)
+            model = await take_model(tx, name, Level.MANAGE, viewer)
             existing = await store.find(tx, viewer.workspace, new_name)
             if existing is not None and new_name != name:
                 raise _already_exists(existing, is_prompt=model.is_prompt)
@@ -128,7 +134,7 @@ class RegisteredModels:
         change = Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> RegisteredModel:
-            model = await require_model(tx, name, Level.EDIT, viewer)
+            model = await take_model(tx, name, Level.EDIT, viewer)
             await store.set_description(tx, model.registered_model_id, description, change)
             if description != model.description:
                 entry = Entry(Kind.DESCRIPTION, old=model.description, new=description)
@@ -142,7 +148,7 @@ class RegisteredModels:
         change = Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> None:
-            model = await require_model(tx, name, Level.MANAGE, viewer)
+            model = await take_model(tx, name, Level.MANAGE, viewer)
             await store.delete(tx, model.registered_model_id)
             await record(tx, model, [Entry(Kind.DELETED)], change, viewer)
 
@@ -162,19 +168,21 @@ class RegisteredModels:
             page_token=asked.page_token or "",
         )
 
-        async def work(tx: Tx) -> RegisteredModelPage:
+        async def work(tx: Tx) -> tuple[RegisteredModelPage, Built]:
             page = await registry_search.search(tx, query)
-            models = await store.find_all(tx, [model_id for (model_id,) in page.keys])
-            return RegisteredModelPage(models, page.next_page_token)
+            models, built = await self._documents.of(tx, dict(page.rows))
+            return RegisteredModelPage(models, page.next_page_token), built
 
-        return await self._engine.read(work)
+        page, built = await self._engine.read(work)
+        self._documents.keep(built)
+        return page
 
     async def set_tag(self, name: str, key: str, value: str, *, viewer: Viewer) -> None:
         tags = check_tags([(key, value)])
         change = Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> None:
-            model = await require_model(tx, name, Level.EDIT, viewer)
+            model = await take_model(tx, name, Level.EDIT, viewer)
             old = await store.tag(tx, model.registered_model_id, key)
             await store.set_tags(tx, model.registered_model_id, tags, by=viewer.name)
             await _follow_prompt_tag(tx, model, key, value)
@@ -193,7 +201,7 @@ class RegisteredModels:
         change = Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> None:
-            model = await require_model(tx, name, Level.EDIT, viewer)
+            model = await take_model(tx, name, Level.EDIT, viewer)
             old = await store.tag(tx, model.registered_model_id, key)
             if old is None:
                 return
@@ -216,7 +224,7 @@ class RegisteredModels:
         change = Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> None:
-            model = await require_model(tx, name, Level.EDIT, viewer)
+            model = await take_model(tx, name, Level.EDIT, viewer)
             model_id = model.registered_model_id
             if await model_versions.state(tx, (model_id, number)) is None:
                 raise names.model_version_not_found(name, number)
@@ -238,7 +246,7 @@ class RegisteredModels:
         change = Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> None:
-            model = await require_model(tx, name, Level.EDIT, viewer)
+            model = await take_model(tx, name, Level.EDIT, viewer)
             old = await store.aliased(tx, model.registered_model_id, alias)
             if old is None:
                 return
@@ -319,9 +327,22 @@ class RegisteredModels:
 
 async def require_model(tx: Tx, name: str, level: Level, viewer: Viewer) -> RegisteredModelState:
     """The state of a model on which the viewer has the level."""
+    _check_access(name, level, viewer)
+    return _existing(await store.find(tx, viewer.workspace, name), name)
+
+
+async def take_model(tx: Tx, name: str, level: Level, viewer: Viewer) -> RegisteredModelState:
+    """As `require_model`, for a change of the model or of something that belongs to it."""
+    _check_access(name, level, viewer)
+    return _existing(await store.take(tx, viewer.workspace, name), name)
+
+
+def _check_access(name: str, level: Level, viewer: Viewer) -> None:
     names.check_registered_model_name(name)
     viewer.require_model(level, name)
-    model = await store.find(tx, viewer.workspace, name)
+
+
+def _existing(model: RegisteredModelState | None, name: str) -> RegisteredModelState:
     if model is None:
         raise names.registered_model_not_found(name)
     return model
@@ -380,8 +401,7 @@ async def _follow_prompt_tag(tx: Tx, model: RegisteredModelState, key: str, valu
 
 
 async def _found(tx: Tx, model_id: bytes) -> RegisteredModel:
-    (model,) = await store.find_all(tx, [model_id])
-    return model
+    return (await store.find_all(tx, [model_id]))[model_id]
 
 
 def _already_exists(existing: RegisteredModelState, *, is_prompt: bool) -> ResourceAlreadyExists:

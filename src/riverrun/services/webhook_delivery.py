@@ -15,6 +15,7 @@ from riverrun.clock import now_ms
 from riverrun.errors import TrackingError
 from riverrun.obs.logs import Log
 from riverrun.services import limits
+from riverrun.services.background import Background
 from riverrun.services.outbox import Outbox
 from riverrun.services.webhook_sender import Outcome, WebhookSender
 from riverrun.store import webhook_deliveries as store
@@ -76,16 +77,14 @@ class Deliverer:
         self._rules = rules
         self._under_way: dict[asyncio.Task[None], bytes] = {}
         """Attempts, and the webhook of each."""
-        self._tasks: list[asyncio.Task[None]] = []
+        self._background = Background(self._work, self._prune)
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._prune())]
+        self._background.start()
 
     async def stop(self) -> None:
         """What cannot be finished in some seconds is delivered again after the next start."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.stop()
         if self._under_way:
             _, late = await asyncio.wait(self._under_way, timeout=STOP_S_MAX)
             for task in late:

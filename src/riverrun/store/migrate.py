@@ -16,7 +16,7 @@ from riverrun.obs.logs import Log
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest step in `migrations/versions`; a test holds it to that."""
 VERSION_TABLE = "riverrun_schema_version"
 """Not Alembic's default name: other tools keep theirs in the same database under that one."""

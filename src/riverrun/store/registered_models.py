@@ -29,23 +29,43 @@ class RegisteredModelState:
     name: str
     is_prompt: bool
     description: str | None
+    last_version: int
+    """The highest number that a version ever had, deleted ones included."""
+    revision: int
+    """Changes with the model, its versions, tags and aliases."""
 
 
 async def find(tx: Tx, workspace: str, name: str) -> RegisteredModelState | None:
     row = await tx.one(
-        "SELECT registered_model_id, name, is_prompt, description FROM registered_models "
-        "WHERE workspace = ? AND name = ?",
+        "SELECT registered_model_id, name, is_prompt, description, last_version, revision "
+        "FROM registered_models WHERE workspace = ? AND name = ?",
         (workspace, name),
     )
-    return None if row is None else RegisteredModelState(row[0], row[1], bool(row[2]), row[3])
+    if row is None:
+        return None
+    model_id, name, is_prompt, description, last_version, revision = row
+    return RegisteredModelState(
+        model_id, name, bool(is_prompt), description, last_version, revision
+    )
+
+
+async def take(tx: Tx, workspace: str, name: str) -> RegisteredModelState | None:
+    """Finds the model for a change of it: holds its row to the transaction's end, so that no two
+    changes see each other half done, and counts the change.
+    """
+    await tx.execute(
+        "UPDATE registered_models SET revision = revision + 1 WHERE workspace = ? AND name = ?",
+        (workspace, name),
+    )
+    return await find(tx, workspace, name)
 
 
 async def insert(tx: Tx, new: NewRegisteredModel, change: Change) -> None:
     """Raises ConflictError when the workspace has the name."""
     await tx.execute(
         "INSERT INTO registered_models (registered_model_id, workspace, name, description, "
-        "is_prompt, last_version, creation_timestamp, last_updated_timestamp, created_by, "
-        "updated_by) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+        "is_prompt, last_version, revision, creation_timestamp, last_updated_timestamp, "
+        "created_by, updated_by) VALUES (?, ?, ?, ?, ?, 0, 1, ?, ?, ?, ?)",
         (
             new.registered_model_id,
             new.workspace,
@@ -58,9 +78,6 @@ async def insert(tx: Tx, new: NewRegisteredModel, change: Change) -> None:
 
 
 async def touch(tx: Tx, model_id: bytes, change: Change) -> None:
-    """Also takes the model's row for this transaction: what asks about its versions does it first,
-    so that two such changes never see each other half done.
-    """
     await tx.execute(
         "UPDATE registered_models SET last_updated_timestamp = ?, updated_by = ? "
         "WHERE registered_model_id = ?",
@@ -68,17 +85,12 @@ async def touch(tx: Tx, model_id: bytes, change: Change) -> None:
     )
 
 
-async def next_version(tx: Tx, model_id: bytes, change: Change) -> int:
-    """A number that no version of the model ever had, deleted ones included."""
+async def set_last_version(tx: Tx, model_id: bytes, version: int, change: Change) -> None:
     await tx.execute(
-        "UPDATE registered_models SET last_version = last_version + 1, "
-        "last_updated_timestamp = ?, updated_by = ? WHERE registered_model_id = ?",
-        (change.at_ms, change.by, model_id),
+        "UPDATE registered_models SET last_version = ?, last_updated_timestamp = ?, "
+        "updated_by = ? WHERE registered_model_id = ?",
+        (version, change.at_ms, change.by, model_id),
     )
-    rows = await tx.fetch(
-        "SELECT last_version FROM registered_models WHERE registered_model_id = ?", (model_id,)
-    )
-    return rows[0][0]
 
 
 async def rename(tx: Tx, model_id: bytes, name: str, change: Change) -> None:
@@ -189,12 +201,10 @@ async def delete_aliases_of(tx: Tx, model_id: bytes, version: int) -> None:
 # Reading -----------------------------------------------------------------------------------------
 
 
-async def find_all(tx: Tx, model_ids: Sequence[bytes]) -> list[RegisteredModel]:
-    """Those of at most a thousand models that exist, in the given order, with all that belongs to
-    them.
-    """
+async def find_all(tx: Tx, model_ids: Sequence[bytes]) -> dict[bytes, RegisteredModel]:
+    """Those of at most a thousand models that exist, with all that belongs to them."""
     if not model_ids:
-        return []
+        return {}
     marks = ",".join("?" * len(model_ids))
     rows = await tx.fetch(
         f"SELECT {_COLUMNS} FROM registered_models WHERE registered_model_id IN ({marks})",
@@ -215,7 +225,7 @@ async def find_all(tx: Tx, model_ids: Sequence[bytes]) -> list[RegisteredModel]:
     ):
         aliases[model_id].append(ModelAlias(alias, str(version)))
     latest = await model_versions.latest(tx, model_ids)
-    found = {
+    return {
         key: RegisteredModel(
             name=name,
             creation_timestamp=created,
@@ -227,4 +237,3 @@ async def find_all(tx: Tx, model_ids: Sequence[bytes]) -> list[RegisteredModel]:
         )
         for key, name, created, updated, description in rows
     }
-    return [found[key] for key in model_ids if key in found]

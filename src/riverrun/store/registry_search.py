@@ -51,6 +51,7 @@ class RegistryKind:
     joined: Sql
     alias: LiteralString
     key: tuple[LiteralString, ...]
+    wanted: tuple[LiteralString, ...]
     columns: Mapping[str, LiteralString]
     tags: LiteralString
     is_prompt: LiteralString
@@ -69,6 +70,7 @@ MODELS = RegistryKind(
     joined=TRUE,
     alias="m",
     key=("registered_model_id",),
+    wanted=("m.registered_model_id", "m.revision"),
     columns={
         "creation_timestamp": "m.creation_timestamp",
         "last_updated_timestamp": "m.last_updated_timestamp",
@@ -86,6 +88,7 @@ VERSIONS = RegistryKind(
     joined=Sql("v.registered_model_id = m.registered_model_id"),
     alias="v",
     key=("registered_model_id", "version"),
+    wanted=("v.registered_model_id", "v.version"),
     columns={
         "creation_timestamp": "v.creation_timestamp",
         "current_stage": "v.stage",
@@ -120,9 +123,9 @@ class RegistryQuery:
 
 @dataclass(frozen=True, slots=True)
 class RegistryPage:
-    """`keys` are rows of the kind's key; `next_page_token` is None after the last one."""
+    """`rows` have what the kind wants; `next_page_token` is None after the last one."""
 
-    keys: list[Row]
+    rows: list[Row]
     next_page_token: str | None
 
 
@@ -218,10 +221,9 @@ def _statement(
             TRUE if cursor.places is None else _beyond(terms, cursor.places),
         ]
     )
-    keys = ", ".join([f"{kind.alias}.{part}" for part in kind.key])
-    columns = ", ".join([term.value for term in terms])
+    columns = ", ".join([*kind.wanted, *[term.value for term in terms]])
     return Sql(
-        f"SELECT {keys}, {columns} FROM {source} WHERE {where.text} "
+        f"SELECT {columns} FROM {source} WHERE {where.text} "
         f"ORDER BY {order_by(terms)} LIMIT ? OFFSET ?",
         (*where.binds, query.max_results + 1, cursor.offset),
     )

@@ -308,6 +308,9 @@ registered_models = _table(
     Column("is_prompt", SmallInteger, nullable=False),
     # The highest version ever made: numbers of deleted versions are not given again.
     Column("last_version", BigInteger, nullable=False),
+    # Counts changes of the model, its versions, tags and aliases: an answer kept in memory holds
+    # while it stays.
+    Column("revision", BigInteger, nullable=False),
     Column("creation_timestamp", BigInteger, nullable=False),
     Column("last_updated_timestamp", BigInteger, nullable=False),
     Column("created_by", String(255), nullable=False),

@@ -8,7 +8,7 @@ tolerant path, which knows all of it and explains what is left as an error.
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Any, Generic, TypeVar, cast, get_args
@@ -33,6 +33,14 @@ MessageT = TypeVar("MessageT", bound=Message)
 def encode(answer: object) -> bytes:
     """Compact JSON of an entity or answer."""
     return _encode_json(answer)
+
+
+def encode_page(name: bytes, documents: Sequence[bytes], next_page_token: str | None) -> bytes:
+    """A page of what is JSON already; what is empty is left out."""
+    parts = [b'"%b":[%b]' % (name, b",".join(documents))] if documents else []
+    if next_page_token is not None:
+        parts.append(b'"next_page_token":%b' % encode(next_page_token))
+    return b"{%b}" % b",".join(parts)
 
 
 class Reader(Generic[MessageT]):

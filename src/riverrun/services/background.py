@@ -1,0 +1,47 @@
+"""Work that goes on beside the requests."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from riverrun.obs.logs import Log
+
+RESTART_AFTER_S = 5
+
+log = Log("riverrun.background")
+
+EndlessWork = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Background:
+    """Endless pieces of work; one that fails all the same is logged and begins again."""
+
+    def __init__(self, *works: EndlessWork, restart_after_s: float = RESTART_AFTER_S) -> None:
+        self._works = works
+        self._restart_after_s = restart_after_s
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        for work in self._works:
+            self._begin(work, after_s=0)
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, work: EndlessWork, *, after_s: float) -> None:
+        async def begun() -> None:
+            await asyncio.sleep(after_s)
+            await work()
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled():
+                log.error("background work failed", error=task.exception(), work=work.__qualname__)
+                self._begin(work, after_s=self._restart_after_s)
+
+        task = asyncio.create_task(begun())
+        self._tasks.add(task)
+        task.add_done_callback(ended)
