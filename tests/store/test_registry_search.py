@@ -92,7 +92,7 @@ def test_a_rare_tag_finds_the_same_in_the_same_order(
         for text in FILTERS:
             rare = await pages(engine, kind, text)
             with monkeypatch.context() as patched:
-                patched.setattr(registry_search, "FEW", -1)
+                patched.setattr(registry_search, "USUAL_ROWS", 0)
                 assert await pages(engine, kind, text) == rare, text
             found += len(rare)
         assert found > 100

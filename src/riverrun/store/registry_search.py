@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isqrt
 from typing import LiteralString
 
 from riverrun.search.fields import (
@@ -30,8 +31,8 @@ from riverrun.store.paging import (
 _MODEL_NAME = REGISTERED_MODEL_ATTRIBUTES["name"]
 _VERSION_NAME = MODEL_VERSION_ATTRIBUTES["name"]
 
-FEW = 1_000
-"""Rows with a tag that are rather sorted than looked for along the order."""
+USUAL_ROWS = 10_000
+"""Models of a workspace, or versions of a model, for which the ways of a search are chosen."""
 MAX_PROBES = 4
 """Tags that one search counts."""
 TAG_HEAD_LENGTH = 200
@@ -147,6 +148,7 @@ async def search(tx: Tx, query: RegistryQuery) -> RegistryPage:
 
 async def _rare_tag(tx: Tx, query: RegistryQuery) -> "TagTest | None":
     """The tag that the fewest rows have, if those are few."""
+    few = _few(query.max_results)
     conjuncts = query.filter.items if isinstance(query.filter, And) else (query.filter,)
     asked = [tag for each in conjuncts if (tag := _asked_tag(each))]
     counts: list[tuple[int, int]] = []
@@ -154,10 +156,18 @@ async def _rare_tag(tx: Tx, query: RegistryQuery) -> "TagTest | None":
         rows = await tx.fetch(
             f"SELECT count(*) FROM (SELECT 1 FROM {query.kind.tags} AS t WHERE {tag.head.text} "
             "LIMIT ?) AS found",
-            (*tag.head.binds, FEW + 1),
+            (*tag.head.binds, few + 1),
         )
-        counts.extend((count, index) for (count,) in rows if count <= FEW)
+        counts.extend((count, index) for (count,) in rows if count <= few)
     return asked[min(counts)[1]] if counts else None
+
+
+def _few(max_results: int) -> int:
+    """Rows with a tag that are rather sorted than looked for along the order. Of n rows c have the
+    tag: the page ends after about max_results * n / c of them, which is c where it is the root of
+    max_results * n.
+    """
+    return isqrt(max_results * USUAL_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
