@@ -6,12 +6,14 @@ counts as not given. Options, parsing and docs/settings.md all follow from the f
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self
 
-from riverrun.settings_upstream import UVICORN_OPTIONS, refuse_unserved
+from riverrun.settings_database import CONNECTIONS_MIN, DatabaseSettings
+from riverrun.settings_field import Setting, as_setting, setting
+from riverrun.settings_upstream import UVICORN_ARGUMENTS, UVICORN_OPTIONS, refuse_unserved
 from riverrun.settings_values import (
     ADDRESSES,
     DESTINATION,
@@ -23,99 +25,20 @@ from riverrun.settings_values import (
     PREFIX,
     ROOT,
     SCHEMES,
-    STORE,
     TEXT,
-    Kind,
     SettingsError,
     choice,
     local_path,
     root_scheme,
-    sqlite_path,
     whole,
-    without_password,
 )
-
-T = TypeVar("T")
-
-# Arguments of uvicorn that `--uvicorn-opts` may carry; each is an option of ours, too.
-UVICORN_ARGUMENTS = frozenset(
-    {
-        "--forwarded-allow-ips",
-        "--log-level",
-        "--proxy-headers",
-        "--ssl-ca-certs",
-        "--ssl-cert-reqs",
-        "--ssl-certfile",
-        "--ssl-ciphers",
-        "--ssl-keyfile",
-        "--ssl-keyfile-password",
-        "--timeout-graceful-shutdown",
-        "--timeout-keep-alive",
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What the command line, the parser and the documentation know about one field."""
-
-    name: str
-    kind: Kind[Any]
-    default: object
-    help: str
-    options: tuple[str, ...]
-    variables: tuple[str, ...]
-    secret: bool
-
-    @property
-    def is_flag(self) -> bool:
-        return self.kind is FLAG
-
-    @property
-    def is_uvicorn_argument(self) -> bool:
-        return not UVICORN_ARGUMENTS.isdisjoint(self.options)
-
-    @property
-    def shown_default(self) -> str:
-        if isinstance(self.default, bool):
-            return str(self.default).lower()
-        if isinstance(self.default, tuple):
-            return ",".join(cast("tuple[str, ...]", self.default))
-        return "" if self.default is None else str(self.default)
-
-    @property
-    def label(self) -> str:
-        """`--port (or MLFLOW_PORT)`: what an error calls the setting."""
-        option, variables = self.options[-1:], " or ".join(self.variables)
-        return f"{option[0]} (or {variables})" if option else variables
-
-    def parse(self, given: object) -> object:
-        try:
-            return self.kind.read(str(given).strip())
-        except ValueError as error:
-            shown = "…" if self.secret else without_password(str(given))
-            raise SettingsError(f"{self.label} cannot be {shown!r}: {error}.") from None
-
-
-def setting(kind: Kind[T], default: T, text: str, names: str, *, secret: bool = False) -> T:
-    """A field of `Settings`: `names` lists its options (`-p --port`), then its variables.
-
-    `secret` keeps the value out of messages.
-    """
-    told = (kind, text, names, secret)
-    return field(default=default, repr=not secret, metadata={"setting": told})
+from riverrun.store.urls import DatabaseUrl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(DatabaseSettings):
     """What the operator decided. Only `wiring` and `cli` read it; other code is given values."""
 
-    backend_store_uri: str = setting(
-        STORE,
-        "sqlite:///mlflow.db",
-        "Database that keeps experiments, runs and models.",
-        "--backend-store-uri MLFLOW_BACKEND_STORE_URI",
-    )
     default_artifact_root: str | None = setting(
         ROOT,
         None,
@@ -148,7 +71,7 @@ class Settings:
     workers: int = setting(
         whole(1, 1024),
         1,
-        "Server processes; SQLite is served by one.",
+        "Server processes, which share the connections to the database; SQLite is served by one.",
         "-w --workers MLFLOW_WORKERS",
     )
     static_prefix: str = setting(
@@ -352,6 +275,12 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
+        DatabaseSettings.__post_init__(self)  # A class with slots has no super() here.
+        if self.pool_connections < CONNECTIONS_MIN:
+            raise SettingsError(
+                f"--workers {self.workers} share {self.database_connections} connections to the "
+                f"database; give a --pool-size of at least {CONNECTIONS_MIN * self.workers}."
+            )
         if self.ssl_keyfile and not self.ssl_certfile:
             raise SettingsError("--ssl-keyfile needs --ssl-certfile.")
         if self.ssl_cert_reqs and not self.ssl_ca_certs:
@@ -366,21 +295,28 @@ class Settings:
         """
         given = {**from_environment(environ), **from_uvicorn_options(options, environ)}
         given.update((key, value) for key, value in options.items() if is_given(value))
-        values: dict[str, Any] = {
-            each.name: each.parse(given[each.name])
-            for each in settings_table()
-            if each.name in given
-        }
-        settings = cls(**values)
+        settings = cls(**parsed(settings_table(), given))
         refuse_unserved(options, environ, backend_store_uri=settings.backend_store_uri)
         return settings
+
+    @property
+    def processes(self) -> int:
+        return 1 if isinstance(self.database, Path) else self.workers
+
+    @property
+    def pool_connections(self) -> int:
+        """To a database server, of one process."""
+        return self.database_connections // self.processes
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What an operator should know before relying on these settings, a sentence each."""
         doubts = {
             f"--workers {self.workers}: SQLite is served by one process, so one is started.": (
-                self.workers > 1
+                self.workers > self.processes
+            ),
+            "--database-password-file or -command has no effect: the database's URL needs none.": (
+                self.has_idle_password_source
             ),
             "--allowed-hosts *: DNS rebinding lets foreign web pages reach this server.": (
                 "*" in (self.allowed_hosts or ())
@@ -394,13 +330,11 @@ class Settings:
         return tuple(sentence for sentence, applies in doubts.items() if applies)
 
     @property
-    def database_path(self) -> Path:
-        return sqlite_path(self.backend_store_uri)
-
-    @property
-    def webhook_key_file(self) -> Path:
-        """Beside the database. One that servers share will have none, and need the setting."""
-        path = self.database_path.resolve()
+    def webhook_key_file(self) -> Path | None:
+        """Beside SQLite's file. A database that servers share has none, and needs the setting."""
+        if not isinstance(self.database, Path):
+            return None
+        path = self.database.resolve()
         return path.with_name(f"{path.name}.webhook-key")
 
     @property
@@ -442,23 +376,23 @@ class Settings:
         return root_scheme(self.default_artifact_root or "") in {"", "file"}
 
 
-def settings_table() -> tuple[Setting, ...]:
+def settings_table(of: type[DatabaseSettings] = Settings) -> tuple[Setting, ...]:
     """Every setting, in the order of the documentation."""
-    return tuple(as_setting(each) for each in fields(Settings))
+    return tuple(as_setting(each) for each in fields(of))
 
 
-def as_setting(of: Field[Any]) -> Setting:
-    kind, text, names, secret = of.metadata["setting"]
-    words = names.split()
-    return Setting(
-        name=of.name,
-        kind=kind,
-        default=of.default,
-        help=text,
-        options=tuple(word for word in words if word.startswith("-")),
-        variables=tuple(word for word in words if not word.startswith("-")),
-        secret=secret,
-    )
+def database_at(uri: str, environ: Mapping[str, str]) -> Path | DatabaseUrl:
+    """The database that a command is pointed at, with passwords and certificates from the same
+    variables as the server's.
+
+    Raises SettingsError.
+    """
+    given = {**from_environment(environ), "backend_store_uri": uri}
+    return DatabaseSettings(**parsed(settings_table(DatabaseSettings), given)).database
+
+
+def parsed(table: Iterable[Setting], given: Mapping[str, object]) -> dict[str, Any]:
+    return {each.name: each.parse(given[each.name]) for each in table if each.name in given}
 
 
 def process_environment(defaults: Mapping[str, str]) -> Mapping[str, str]:

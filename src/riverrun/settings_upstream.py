@@ -23,7 +23,10 @@ class UpstreamOption:
 
     @property
     def label(self) -> str:
-        return self.options[0] + "".join(f" (or {name})" for name in self.variables)
+        option, variables = self.options[:1], " or ".join(self.variables)
+        if not option:
+            return variables
+        return f"{option[0]} (or {variables})" if variables else option[0]
 
     def given(self, options: Mapping[str, object], environ: Mapping[str, str]) -> str:
         """Its text, empty when it is not given."""
@@ -74,6 +77,22 @@ def notices(options: Mapping[str, object], environ: Mapping[str, str]) -> Iterat
 FACING_THE_NETWORK = re.compile(
     r"(?:^|\s)(-b|--(?:bind|listen|host|port|unix[-_]socket|certfile|keyfile|ca[-_]certs|cert[-_]reqs"
     r"|ssl[-_]\w+|forwarded[-_]allow[-_]ips|trusted[-_]proxy)\b)"
+)
+# Arguments of uvicorn that `--uvicorn-opts` may carry; each is an option of ours, too.
+UVICORN_ARGUMENTS = frozenset(
+    {
+        "--forwarded-allow-ips",
+        "--log-level",
+        "--proxy-headers",
+        "--ssl-ca-certs",
+        "--ssl-cert-reqs",
+        "--ssl-certfile",
+        "--ssl-ciphers",
+        "--ssl-keyfile",
+        "--ssl-keyfile-password",
+        "--timeout-graceful-shutdown",
+        "--timeout-keep-alive",
+    }
 )
 UVICORN_OPTIONS = UpstreamOption(
     "uvicorn_opts",
@@ -163,6 +182,21 @@ UPSTREAM_OPTIONS = (
         ("MLFLOW_EXPOSE_PROMETHEUS",),
         "ignored",
         "server metrics come with a later release",
+    ),
+    UpstreamOption(
+        "sqlalchemystore_echo",
+        (),
+        ("MLFLOW_SQLALCHEMYSTORE_ECHO",),
+        "ignored",
+        "statements are not logged",
+        is_flag=True,
+    ),
+    UpstreamOption(
+        "sqlalchemystore_poolclass",
+        (),
+        ("MLFLOW_SQLALCHEMYSTORE_POOLCLASS",),
+        "ignored",
+        "there is one kind of pool",
     ),
     UpstreamOption(
         "secrets_cache_ttl",

@@ -1,6 +1,7 @@
 """Texts into values: what a setting may be, and the sentence for what it may not be."""
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -96,6 +97,14 @@ def fernet_key_value(given: str) -> str:
     return given
 
 
+def command_value(given: str) -> tuple[str, ...]:
+    """Words as a shell splits them; nothing else of a shell works."""
+    try:
+        return tuple(shlex.split(text_value(given)))
+    except ValueError:
+        raise ValueError("expected a command in one line, with quotation marks in pairs") from None
+
+
 def prefix_value(given: str) -> str:
     if not re.fullmatch(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)+", given):
         raise ValueError("expected a path such as /mlflow, without braces or a slash at the end")
@@ -107,15 +116,10 @@ def log_level_value(given: str) -> str:
     return LOG_LEVELS.read(names.get(given.lower(), given))
 
 
-def store_value(given: str) -> str:
-    sqlite_path(given)
-    return given
-
-
 def sqlite_path(uri: str) -> Path:
     """The file of `sqlite:///relative.db` or `sqlite:////absolute.db`.
 
-    Raises ValueError, with the way out, for every other store.
+    Raises ValueError, with the way out, for every other URI.
     """
     scheme, colon, rest = uri.partition(":")
     dialect = scheme.split("+")[0].lower()
@@ -123,10 +127,10 @@ def sqlite_path(uri: str) -> Path:
         raise ValueError(
             "file stores are not supported; give a database such as sqlite:///mlflow.db"
         )
-    if dialect in UNSERVED_DATABASES:
-        raise ValueError(UNSERVED_DATABASES[dialect])
+    if dialect == "mssql":
+        raise ValueError("Microsoft SQL Server is not supported; give sqlite:///mlflow.db")
     if dialect != "sqlite":
-        raise ValueError("expected a database such as sqlite:///mlflow.db")
+        raise ValueError("expected a database: sqlite:///mlflow.db, postgresql://… or mysql://…")
     if "?" in rest:
         raise ValueError("parameters after '?' are not supported for SQLite; leave them out")
     if rest in {"", "//", "///"} or rest.lower() == "///:memory:":
@@ -174,16 +178,11 @@ def local_path(uri: str) -> Path:
 
 
 def without_password(given: str) -> str:
-    """Leaves only the scheme of a URI that may carry a login."""
-    return given.partition("://")[0] + "://…" if "://" in given and "@" in given else given
+    """Leaves only the scheme of a URI that may carry a login, in front or in a parameter."""
+    scheme, found, rest = given.partition("://")
+    return f"{scheme}://…" if found and re.search(r"[@?]|^[^/]+:", rest) else given
 
 
-UNSERVED_DATABASES = {
-    "postgresql": "PostgreSQL comes with a later release; until then give sqlite:///mlflow.db",
-    "postgres": "PostgreSQL comes with a later release; until then give sqlite:///mlflow.db",
-    "mysql": "MySQL comes with a later release; until then give sqlite:///mlflow.db",
-    "mssql": "Microsoft SQL Server is not supported; give sqlite:///mlflow.db",
-}
 OBJECT_STORES = frozenset({"s3", "gs", "wasb", "wasbs", "abfs", "abfss", "az", "r2", "b2"})
 
 TEXT = Kind("text", text_value)
@@ -192,10 +191,10 @@ FLAG = Kind("true or false", flag_value)
 LIST = Kind("a list with commas", list_value)
 SCHEMES = Kind("https, http, or both", schemes_value)
 FERNET_KEY = Kind("32 bytes in URL-safe base64", fernet_key_value)
+COMMAND = Kind("a command", command_value)
 ADDRESSES = Kind("a list of addresses or networks", addresses_value)
 LOG_LEVELS = choice("debug", "info", "warning", "error", "critical")
 LOG_LEVEL = Kind(LOG_LEVELS.expects, log_level_value)
-STORE = Kind("sqlite:///path", store_value)
 ROOT = Kind("a path or URI", root_value)
 DESTINATION = Kind("a path or URI", destination_value)
 PREFIX = Kind("a path such as /mlflow", prefix_value)

@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 
 from riverrun.cli.reference import settings_page
-from riverrun.settings import Settings, settings_table
+from riverrun.settings import Settings, database_at, settings_table
 from riverrun.settings_upstream import UPSTREAM_OPTIONS, notices
 from riverrun.settings_values import SettingsError, sqlite_path
+from riverrun.store.credentials import Tls
+from riverrun.store.urls import DatabaseUrl, parse
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -20,7 +22,7 @@ def test_without_options_the_names_are_upstreams():
     settings = Settings.load({}, {})
     assert settings == Settings()
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 5000, 1)
-    assert settings.database_path == Path("mlflow.db")
+    assert settings.database == Path("mlflow.db")
     assert settings.artifact_destination == str(Path("mlartifacts").absolute())
     assert settings.experiment_root == "mlflow-artifacts:"
 
@@ -44,7 +46,8 @@ def test_every_setting_has_a_name_a_help_sentence_an_option_and_a_variable():
     for each in settings_table():
         assert each.help.endswith("."), each.name
         assert each.variables, each.name
-        assert each.options or each.name in {"cloud_run_service", "railway_public_domain"}
+        platform = {"cloud_run_service", "railway_public_domain", "pgpassword"}
+        assert each.options or each.name in platform
         assert each.options == () or each.options[-1].startswith("--")
 
 
@@ -134,14 +137,9 @@ def test_sqlite_uris_name_a_file(uri: str, path: str):
         ("file:///x", "file stores are not supported; give a database such as sqlite:///mlflow.db"),
         ("mssql+pyodbc://h/d", "Microsoft SQL Server is not supported; give sqlite:///mlflow.db"),
         (
-            "postgresql://h/d",
-            "PostgreSQL comes with a later release; until then give sqlite:///mlflow.db",
+            "databricks://x",
+            "expected a database: sqlite:///mlflow.db, postgresql://… or mysql://…",
         ),
-        (
-            "mysql+pymysql://h/d",
-            "MySQL comes with a later release; until then give sqlite:///mlflow.db",
-        ),
-        ("databricks://x", "expected a database such as sqlite:///mlflow.db"),
         ("sqlite:///:memory:", "a database in memory is lost with the process; give a file"),
         ("sqlite://", "a database in memory is lost with the process; give a file"),
         ("sqlite:///", "a database in memory is lost with the process; give a file"),
@@ -157,10 +155,119 @@ def test_other_stores_are_refused_with_the_way_out(uri: str, sentence: str):
     assert refusal({"backend_store_uri": uri}).endswith(f": {sentence}.")
 
 
-def test_no_password_stands_in_a_refusal():
-    sentence = refusal({}, {"MLFLOW_BACKEND_STORE_URI": "postgresql://me:s3cret@db/mlflow"})
-    assert "s3cret" not in sentence
-    assert "'postgresql://…'" in sentence
+# Databases on a server
+
+
+def test_a_server_is_named_by_its_url():
+    uri = "postgresql+psycopg2://me:s3cret@db/mlflow"
+    settings = Settings.load({"backend_store_uri": uri}, {})
+    assert settings.database == parse("postgresql://me:s3cret@db/mlflow")
+    assert settings.database_shown == "postgresql://me@db:5432/mlflow"
+    assert Settings().database_shown == "sqlite:///mlflow.db"
+
+
+def test_variables_complete_the_url():
+    environ = {
+        "MLFLOW_BACKEND_STORE_URI": "mysql://me@db/mlflow",
+        "RIVERRUN_DATABASE_PASSWORD_COMMAND": "vault read -field=password 'my db'",
+        "MLFLOW_MYSQL_SSL_CA": "ca.pem",
+        "PGPASSWORD": "s3cret",
+    }
+    database = Settings.load({}, environ).database
+    assert isinstance(database, DatabaseUrl)
+    assert database.password.command == ("vault", "read", "-field=password", "my db")
+    assert database.tls == Tls("verify-ca", "ca.pem")
+
+
+def test_a_command_that_is_pointed_at_a_database_reads_the_same_variables():
+    environ = {
+        "MLFLOW_BACKEND_STORE_URI": "sqlite:///other.db",
+        "MLFLOW_ARTIFACTS_ONLY": "true",
+        "RIVERRUN_DATABASE_PASSWORD_FILE": "/run/secrets/password",
+    }
+    database = database_at("postgresql://me@db/mlflow", environ)
+    assert isinstance(database, DatabaseUrl)
+    assert database.password.file == "/run/secrets/password"
+    assert database_at("sqlite:///x.db", environ) == Path("x.db")
+    with pytest.raises(SettingsError):
+        database_at("./mlruns", environ)
+
+
+def test_the_pool_has_upstreams_names():
+    environ = {
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "5",
+        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "10",
+        "MLFLOW_SQLALCHEMYSTORE_POOL_RECYCLE": "-1",
+    }
+    settings = Settings.load({}, environ)
+    assert (settings.database_connections, settings.pool_recycle_s) == (15, -1)
+    assert Settings().database_connections == 6
+    assert refusal({"pool_size": "1"}) == "--pool-size must be at least 2."
+    assert Settings.load({"pool_size": "1", "pool_max_overflow": "1"}, {})
+
+
+def test_what_tunes_sqlalchemy_only_is_named_once():
+    environ = {
+        "MLFLOW_SQLALCHEMYSTORE_ECHO": "false",
+        "MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool",
+    }
+    assert Settings.load({}, environ) == Settings()
+    assert list(notices({}, environ)) == [
+        "MLFLOW_SQLALCHEMYSTORE_POOLCLASS has no effect: there is one kind of pool."
+    ]
+
+
+def test_two_sources_of_a_password_are_refused_and_an_idle_one_is_warned_of():
+    file: dict[str, object] = {"database_password_file": "/run/secrets/password"}
+    assert refusal({**file, "database_password_command": "vault"}) == (
+        "--database-password-file and --database-password-command exclude each other."
+    )
+    warning = "--database-password-file or -command has no effect: the database's URL needs none."
+    for uri in ("sqlite:///x.db", "postgresql://me:p@db/m"):
+        assert Settings.load({**file, "backend_store_uri": uri}, {}).warnings == (warning,)
+    needed = {**file, "backend_store_uri": "postgresql://me@db/m"}
+    assert Settings.load(needed, {}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("uri", "sentence"),
+    [
+        ("postgresql://me@db", "the name of the database is missing"),
+        ("mysql://me@db/m?ssl_key=k.pem", "ssl_key needs ssl_cert"),
+        ("postgresql://me:s3cret@db/m?s3cret=@x", "a parameter after '?' is not supported"),
+        ("postgresql://db/m?password=s3cret&x=1", "parameter 'x' after '?' is not supported"),
+        ("postgresql://me:s3cret@a,b/m", "expected one host"),
+        ("postgresql://me:s3cret", "expected postgresql://USER:PASSWORD@HOST:5432/DATABASE"),
+    ],
+)
+def test_a_url_that_cannot_be_is_refused_without_its_password(uri: str, sentence: str):
+    said = refusal({}, {"MLFLOW_BACKEND_STORE_URI": uri})
+    assert sentence in said
+    assert "s3cret" not in said
+
+
+def test_half_of_mysqls_certificate_is_refused():
+    environ = {"MLFLOW_BACKEND_STORE_URI": "mysql://me@db/m", "MLFLOW_MYSQL_SSL_KEY": "k.pem"}
+    assert refusal({}, environ) == "--backend-store-uri: ssl_key needs ssl_cert."
+
+
+def test_no_password_of_a_database_stands_in_the_record():
+    environ = {
+        "MLFLOW_BACKEND_STORE_URI": "postgresql://me:s3cret@db/m",
+        "RIVERRUN_DATABASE_PASSWORD_COMMAND": "echo s3cret",
+        "PGPASSWORD": "s3cret",
+    }
+    settings = Settings.load({}, environ)
+    for text in (repr(settings), repr(settings.database), settings.database_shown):
+        assert "s3cret" not in text
+    bad = {"RIVERRUN_DATABASE_PASSWORD_COMMAND": "echo 's3cret"}
+    assert refusal({}, bad) == (
+        "--database-password-command (or RIVERRUN_DATABASE_PASSWORD_COMMAND) cannot be '…': "
+        "expected a command in one line, with quotation marks in pairs."
+    )
+
+
+# Secrets
 
 
 def test_a_secret_stands_neither_in_a_refusal_nor_in_the_record():
@@ -362,6 +469,7 @@ def test_the_key_of_webhooks_lies_beside_the_database(tmp_path: Path):
     (tmp_path / "link.db").symlink_to("real.db")
     settings = Settings(backend_store_uri=f"sqlite:///{tmp_path}/link.db")
     assert settings.webhook_key_file == tmp_path / "real.db.webhook-key"
+    assert Settings(backend_store_uri="postgresql://me@db/m").webhook_key_file is None
 
 
 def test_the_platform_names_its_hosts():

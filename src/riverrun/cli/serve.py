@@ -13,7 +13,7 @@ log = Log("riverrun.server")
 def command() -> click.Command:
     """Options come from the settings and from the table of MLflow's other options."""
     settings = [option_of(each) for each in settings_table() if each.options]
-    upstream = [upstream_option(each) for each in UPSTREAM_OPTIONS]
+    upstream = [upstream_option(each) for each in UPSTREAM_OPTIONS if each.options]
     return click.Command(
         "server",
         params=[*settings, *upstream],
@@ -65,13 +65,18 @@ def run(**options: object) -> None:
     sockets = open_sockets(settings.host, settings.port)
     log.info(
         "starting",
-        database=masked(settings.backend_store_uri),
+        database=settings.database_shown,
         experiment_root=masked(settings.experiment_root),
         artifacts=masked(settings.artifact_destination),
     )
     from riverrun.wiring import build  # noqa: PLC0415 - after all that can go wrong cheaply.
 
-    serve(build(settings), sockets, serving_of(settings))
+    if settings.processes == 1:
+        serve(build(settings), sockets, serving_of(settings))
+    from riverrun.asgi.workers import become_worker  # noqa: PLC0415 - A laptop has one.
+
+    on_ready = become_worker(settings.processes)
+    serve(build(settings), sockets, serving_of(settings), on_ready=on_ready)
 
 
 def serving_of(settings: Settings) -> Serving:
