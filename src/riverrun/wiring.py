@@ -41,8 +41,9 @@ from riverrun.services.webhook_secrets import WebhookSecrets
 from riverrun.services.webhook_sender import WebhookSender
 from riverrun.services.webhooks import Webhooks
 from riverrun.settings import Settings
+from riverrun.store.databases import open_engine
 from riverrun.store.engine import Engine
-from riverrun.store.sqlite import SqliteEngine
+from riverrun.store.pool import PoolRules
 from riverrun.ui.landing import LandingPage
 
 ARTIFACT_THREADS = 16
@@ -54,7 +55,7 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._engine: SqliteEngine | None = None
+        self._engine: Engine | None = None
         self._compactor: Compactor | None = None
         self._deliverer: Deliverer | None = None
         self._sweeping: Background | None = None
@@ -62,7 +63,11 @@ class Server:
     async def start(self) -> Services:
         """Raises TrackingError with one sentence when the server cannot start."""
         settings = self._settings
-        engine = self._engine = await SqliteEngine.open(settings.database_path)
+        engine = self._engine = await open_engine(
+            settings.database,
+            PoolRules(settings.pool_connections, settings.database_wait_s, settings.pool_recycle_s),
+            upgrade=settings.upgrade,
+        )
         compactor = self._compactor = Compactor(engine)
         key_names = KeyNames(engine)
         values = ValueRules(truncate=settings.truncate_long_values)

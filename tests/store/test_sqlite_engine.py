@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.store.engines import opened, play
+from tests.store.engines import opened_file, play_file
 
 from riverrun.clock import now_us
 from riverrun.errors import (
@@ -22,7 +22,8 @@ from riverrun.errors import (
 )
 from riverrun.store import flusher
 from riverrun.store.engine import ConflictError, Tx
-from riverrun.store.sqlite import GROUP_MAX, QUEUE_MAX, SqliteEngine, Ticks
+from riverrun.store.sqlite import GROUP_MAX, QUEUE_MAX, SqliteEngine
+from riverrun.store.ticks import Ticks
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_what_waits_together_is_committed_together(path: Path):
         ]
         assert statements.count("COMMIT") == 2
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_a_group_has_a_bound(path: Path):
@@ -117,7 +118,7 @@ def test_a_group_has_a_bound(path: Path):
         await together(engine, *(add(f"name{n}") for n in range(GROUP_MAX + 1)))
         assert statements.count("COMMIT") == 3
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_one_that_fails_after_writing_fails_alone(path: Path):
@@ -127,7 +128,7 @@ def test_one_that_fails_after_writing_fails_alone(path: Path):
         assert answers == ["a", error, "c"]
         assert await names(engine) == {"gate", "a", "c"}
 
-    play(path, story)
+    play_file(path, story)
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT name FROM key_names").fetchall()
         assert {name for (name,) in rows} == {"gate", "a", "c"}
@@ -141,7 +142,7 @@ def test_several_that_fail_after_writing_fail_alone(path: Path):
         assert answers == [*errors, "good"]
         assert await names(engine) == {"gate", "good"}
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_one_that_fails_before_writing_does_not_hold_up_the_others(path: Path):
@@ -156,7 +157,7 @@ def test_one_that_fails_before_writing_does_not_hold_up_the_others(path: Path):
         assert "ROLLBACK" not in statements
         assert await names(engine) == {"gate", "a", "c"}
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_the_second_of_two_equal_rows_is_a_conflict_for_its_writer_alone(path: Path):
@@ -166,7 +167,7 @@ def test_the_second_of_two_equal_rows_is_a_conflict_for_its_writer_alone(path: P
         assert isinstance(second, ConflictError)
         assert await names(engine) == {"gate", "a", "c"}
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_a_conflict_in_the_middle_of_many_rows_leaves_none_of_them(path: Path):
@@ -182,7 +183,7 @@ def test_a_conflict_in_the_middle_of_many_rows_leaves_none_of_them(path: Path):
         assert isinstance(second, ConflictError)
         assert await names(engine) == {"gate", "a", "c"}
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_an_error_in_our_code_goes_to_whoever_waits_and_the_writer_lives(path: Path):
@@ -192,7 +193,7 @@ def test_an_error_in_our_code_goes_to_whoever_waits_and_the_writer_lives(path: P
         assert await engine.write(add("c")) == "c"
         assert await engine.trouble() is None
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_work_that_awaits_something_else_is_refused_and_rolled_back(path: Path):
@@ -206,7 +207,7 @@ def test_work_that_awaits_something_else_is_refused_and_rolled_back(path: Path):
             await engine.write(wait)
         assert await names(engine) == set()
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_the_words_of_the_driver_stay_in_the_log(path: Path):
@@ -217,7 +218,7 @@ def test_the_words_of_the_driver_stay_in_the_log(path: Path):
             assert "nowhere" not in error.value.message
             assert "log" in error.value.message
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_a_thousand_concurrent_writes_are_all_answered(path: Path):
@@ -228,7 +229,7 @@ def test_a_thousand_concurrent_writes_are_all_answered(path: Path):
         assert await names(engine) == set(wanted)
         assert statements.count("COMMIT") < 100
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_a_waiter_that_goes_away_does_not_take_its_write_along(path: Path):
@@ -249,7 +250,7 @@ def test_a_waiter_that_goes_away_does_not_take_its_write_along(path: Path):
         assert gone.cancelled()
         assert await names(engine) == {"gate", "gone", "stays"}
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_a_queue_that_is_full_refuses_at_once_and_forgets_nothing(path: Path):
@@ -266,7 +267,7 @@ def test_a_queue_that_is_full_refuses_at_once_and_forgets_nothing(path: Path):
         assert await engine.write(add("later")) == "later"
         assert len(await names(engine)) == QUEUE_MAX + 2
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_a_read_sees_one_moment(path: Path):
@@ -289,7 +290,7 @@ def test_a_read_sees_one_moment(path: Path):
         assert await read == [0, 0]
         assert await names(engine) == {"a"}
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_what_is_not_committed_is_not_seen(path: Path):
@@ -303,7 +304,7 @@ def test_what_is_not_committed_is_not_seen(path: Path):
         await asyncio.gather(held, task)
         assert await names(engine) == {"gate", "a"}
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_an_answered_write_is_read_at_once(path: Path):
@@ -314,7 +315,7 @@ def test_an_answered_write_is_read_at_once(path: Path):
             found = await engine.glance(lambda tx: tx.one("SELECT max(key_id) FROM key_names"))
             assert found == (n + 1,)
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_reads_cannot_write(path: Path):
@@ -324,7 +325,7 @@ def test_reads_cannot_write(path: Path):
                 await call(add("a"))
         assert await names(engine) == set()
 
-    play(path, story)
+    play_file(path, story)
 
 
 # Ticks -------------------------------------------------------------------------------------------
@@ -368,8 +369,8 @@ def test_ticks_go_on_behind_what_an_earlier_server_wrote(path: Path, columns: st
 
         return await engine.write(work)
 
-    play(path, insert)
-    assert play(path, tick) == future + 1
+    play_file(path, insert)
+    assert play_file(path, tick) == future + 1
 
 
 def test_work_that_is_run_again_gets_new_ticks(path: Path):
@@ -384,7 +385,7 @@ def test_work_that_is_run_again_gets_new_ticks(path: Path):
         assert len(seen) == 2
         assert seen[0] < seen[1]
 
-    play(path, story)
+    play_file(path, story)
 
 
 # Opening and closing -----------------------------------------------------------------------------
@@ -392,7 +393,7 @@ def test_work_that_is_run_again_gets_new_ticks(path: Path):
 
 def test_closing_waits_for_what_was_accepted(path: Path):
     async def story() -> list[str]:
-        async with opened(path) as engine:
+        async with opened_file(path) as engine:
             gate = Gate()
             held = await gate.hold(engine)
             tasks = [asyncio.create_task(engine.write(add(f"name{n}"))) for n in range(600)]
@@ -403,12 +404,12 @@ def test_closing_waits_for_what_was_accepted(path: Path):
         return await asyncio.gather(*tasks)
 
     answered = asyncio.run(story())
-    assert play(path, names) == {"gate", *answered}
+    assert play_file(path, names) == {"gate", *answered}
 
 
 def test_work_after_the_end_is_refused(path: Path):
     async def story() -> None:
-        async with opened(path) as engine:
+        async with opened_file(path) as engine:
             pass
         for call in (engine.write, engine.read):
             with pytest.raises(TemporarilyUnavailable, match="stopping"):
@@ -422,7 +423,7 @@ def test_one_file_serves_one_engine_also_through_a_link(path: Path):
     link.symlink_to(path)
 
     async def story() -> None:
-        async with opened(path):
+        async with opened_file(path):
             for name in (path, link, path.parent / "." / path.name):
                 with pytest.raises(InvalidState) as error:
                     await SqliteEngine.open(name)
@@ -430,7 +431,7 @@ def test_one_file_serves_one_engine_also_through_a_link(path: Path):
                     f"Another server has the database {path} open. One SQLite file serves one "
                     "server; stop the other one, or give each a --backend-store-uri of its own."
                 )
-        async with opened(link) as engine:
+        async with opened_file(link) as engine:
             assert await engine.trouble() is None
 
     asyncio.run(story())
@@ -445,20 +446,20 @@ def test_an_engine_that_did_not_open_leaves_no_lock(path: Path):
                 await SqliteEngine.open(path)
             assert error.value.message == "The database file is no SQLite database."
         path.unlink()  # noqa: ASYNC240
-        async with opened(path) as engine:
+        async with opened_file(path) as engine:
             assert await engine.trouble() is None
 
     asyncio.run(story())
 
 
 def test_a_folder_that_is_missing_is_made(tmp_path: Path):
-    assert play(tmp_path / "a" / "b" / "c.db", names) == set()
+    assert play_file(tmp_path / "a" / "b" / "c.db", names) == set()
     assert (tmp_path / "a" / "b" / "c.db").exists()
 
 
 @pytest.mark.parametrize("name", ["a b.db", "a%20b.db", "a#b?c.db", "ä.db", "'; DROP.db"])
 def test_any_file_name_will_do(tmp_path: Path, name: str):
-    assert play(tmp_path / name, names) == set()
+    assert play_file(tmp_path / name, names) == set()
     assert (tmp_path / name).exists()
 
 
@@ -491,7 +492,7 @@ def test_a_write_is_answered_after_the_log_is_flushed(path: Path, monkeypatch: p
         may_end.set()
         assert await write == "slow"
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_the_writer_goes_on_while_the_log_is_flushed(path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -511,7 +512,7 @@ def test_the_writer_goes_on_while_the_log_is_flushed(path: Path, monkeypatch: py
         assert await asyncio.gather(*writes) == ["one", "two", "three"]
         assert len(flushes) == 2, "those that waited for the first share the second"
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_after_a_flush_that_failed_nothing_is_answered_before_the_log_is_empty(
@@ -540,7 +541,7 @@ def test_after_a_flush_that_failed_nothing_is_answered_before_the_log_is_empty(
         assert "wal_checkpoint(TRUNCATE)" in statements[0]
         assert await engine.trouble() is None
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_a_log_that_cannot_be_emptied_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -562,7 +563,7 @@ def test_a_log_that_cannot_be_emptied_is_tried_again(path: Path, monkeypatch: py
         assert await engine.write(add("after")) == "after"
         assert "refused" not in await names(engine)
 
-    play(path, story)
+    play_file(path, story)
 
 
 def test_the_log_is_a_write_ahead_log(path: Path):
@@ -570,4 +571,4 @@ def test_the_log_is_a_write_ahead_log(path: Path):
         writer = engine._writer  # pyright: ignore[reportPrivateUsage]
         assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
-    play(path, story)
+    play_file(path, story)

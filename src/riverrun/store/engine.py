@@ -59,13 +59,17 @@ class Engine(Protocol):
         ...
 
     async def glance(self, work: Work[T]) -> T:
-        """Like `read`, for a few look-ups by primary key, which are cheaper than handing them to
-        another thread.
+        """For a few look-ups by primary key, as cheap as they can be had: on a server, each
+        statement may see a moment of its own.
         """
         ...
 
-    async def write(self, work: Work[T]) -> T:
-        """Runs `work` in a write transaction and returns after its commit."""
+    async def write(self, work: Work[T], *, key: bytes = b"") -> T:
+        """Runs `work` in a write transaction and returns after its commit.
+
+        `key` is the id of the run or logged model whose rows the work takes, if it takes no other
+        row: works with keys may share a transaction, in the order of their keys.
+        """
         ...
 
     async def trouble(self) -> str | None:

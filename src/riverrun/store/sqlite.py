@@ -7,17 +7,13 @@ after its commit and an fsync of the write-ahead log: an answered write survives
 import asyncio
 import fcntl
 import os
-import re
 import sqlite3
 import threading
 from collections.abc import Awaitable, Sequence
-from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from riverrun.clock import now_us
 from riverrun.errors import (
     InternalError,
     InvalidState,
@@ -29,6 +25,8 @@ from riverrun.store import migrate
 from riverrun.store.dialects import SqliteDialect
 from riverrun.store.engine import ConflictError, Row, Work
 from riverrun.store.flusher import Flusher
+from riverrun.store.rows import in_batches
+from riverrun.store.ticks import Ticks
 
 T = TypeVar("T")
 
@@ -37,8 +35,6 @@ GROUP_MAX = 256
 QUEUE_MAX = 10_000
 """Units of work waiting for the writer; beyond it the server says 503 at once."""
 READERS = 3
-ROWS_TOGETHER = 100
-"""Rows in one statement: at most 22 columns in 32 766 binds, and a bound on cached statements."""
 BUSY_TIMEOUT_S = 10
 """How long the writer waits for another process's transaction, such as a command's, before it says
 503.
@@ -47,22 +43,7 @@ CACHE_KIB = {"writer": 16_384, "reader": 4_096}
 WAL_PAGES = 4_000
 """Pages of 4 KiB in the write-ahead log before they are moved into the database file."""
 
-_VALUES = re.compile(r"VALUES (\([?, ]+\))")
-
 _log = Log("riverrun.store")
-
-
-@lru_cache(maxsize=1024)
-def with_rows(sql: str, count: int) -> str | None:
-    """The insert of one row as an insert of many; None for other statements.
-
-    The driver hands the interpreter's lock over at every row of `executemany`, and taking it back
-    waits for the event loop; one statement of many rows does so once.
-    """
-    match = _VALUES.search(sql)
-    if match is None:
-        return None
-    return f"{sql[: match.start()]}VALUES {', '.join([match[1]] * count)}{sql[match.end() :]}"
 
 
 class SqliteTx:
@@ -70,7 +51,7 @@ class SqliteTx:
 
     dialect = SqliteDialect()
 
-    def __init__(self, connection: sqlite3.Connection, sequence: "Ticks") -> None:
+    def __init__(self, connection: sqlite3.Connection, sequence: Ticks) -> None:
         self._connection = connection
         self._sequence = sequence
 
@@ -87,33 +68,16 @@ class SqliteTx:
             raise ConflictError from error
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        # Not the driver's `executemany`: it hands the interpreter's lock over at every row, and
+        # taking it back waits for the event loop.
         try:
-            for start in range(0, len(rows), ROWS_TOGETHER):
-                part = rows[start : start + ROWS_TOGETHER]
-                together = with_rows(sql, len(part))
-                if together is None:
-                    self._connection.executemany(sql, part)  # pyright: ignore[reportArgumentType]
-                else:
-                    binds = tuple(chain.from_iterable(part))
-                    self._connection.execute(together, binds)  # pyright: ignore[reportArgumentType]
+            for statement, binds in in_batches(sql, rows):
+                self._connection.execute(statement, binds)  # pyright: ignore[reportArgumentType]
         except sqlite3.IntegrityError as error:
             raise ConflictError from error
 
     def next_seq(self) -> int:
         return self._sequence.next()
-
-
-class Ticks:
-    """Microseconds since the epoch, never the same twice, also when the clock stands still or goes
-    back.
-    """
-
-    def __init__(self, last: int) -> None:
-        self._last = last
-
-    def next(self) -> int:
-        self._last = max(self._last + 1, now_us())
-        return self._last
 
 
 class _Job:
@@ -174,8 +138,8 @@ class SqliteEngine:
     """Created on the event loop that uses it. `close` waits for the writes that were accepted."""
 
     @classmethod
-    async def open(cls, path: Path) -> "SqliteEngine":
-        """Locks the file, brings its schema to today's, and opens it.
+    async def open(cls, path: Path, *, may_upgrade: bool = True) -> "SqliteEngine":
+        """Locks the file, brings its schema to today's if it may, and opens it.
 
         Raises InvalidState when another server has it or it is not ours, TemporarilyUnavailable
         when its disk does not let us.
@@ -184,7 +148,7 @@ class SqliteEngine:
         path = await asyncio.to_thread(path.resolve)
         lock = await asyncio.to_thread(_locked, path)
         try:
-            await asyncio.to_thread(upgrade, path)
+            await asyncio.to_thread(upgrade, path, may_change=may_upgrade)
             return cls(path, lock)
         except sqlite3.Error as error:
             os.close(lock)
@@ -229,7 +193,7 @@ class SqliteEngine:
     async def read(self, work: Work[T]) -> T:
         return await self._queued(self._reads, work)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, key: bytes = b"") -> T:  # noqa: ARG002 - All share.
         return await self._queued(self._writes, work)
 
     async def _queued(self, queue: "SimpleQueue[_Job | None]", work: Work[T]) -> T:
@@ -393,14 +357,22 @@ class SqliteEngine:
             _log.warning("answer dropped: the event loop is closed", works=len(jobs))
 
 
-def upgrade(path: Path) -> None:
+def upgrade(path: Path, *, may_change: bool = True) -> None:
     """Brings the file to today's schema, creating it if need be.
 
-    Raises InvalidState for a file that is not ours or a newer release's, and TemporarilyUnavailable
-    when its disk does not let us.
+    Raises InvalidState for a file that is not ours or a newer release's, or that would have to
+    change but may not, and TemporarilyUnavailable when its disk does not let us.
     """
     try:
-        migrate.ensure(path)
+        migrate.ensure(path, upgrade=may_change)
+    except sqlite3.Error as error:
+        raise _translated(error) from error
+
+
+def schema_version(path: Path) -> str:
+    """Empty when the file has no schema yet. Raises as `upgrade`, and changes nothing."""
+    try:
+        return migrate.version(path)
     except sqlite3.Error as error:
         raise _translated(error) from error
 

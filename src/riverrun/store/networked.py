@@ -1,0 +1,353 @@
+"""A database on a server: a pool of connections, transactions on the event loop, group commit.
+
+Works that say which run they are about share transactions: those of one run always in the same
+group, in the order of the runs, so that no two groups wait for each other. All other works have a
+connection of their own. What a transaction could not do because another was in its way, or because
+its connection was lost before the commit, is done again.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum
+from operator import attrgetter
+from typing import Any, Protocol, TypeVar
+
+from riverrun.errors import InternalError, TemporarilyUnavailable, TrackingError
+from riverrun.obs.logs import Log
+from riverrun.store.dialects import Dialect
+from riverrun.store.engine import ConflictError, Row, Work
+from riverrun.store.pool import Pool, PoolRules
+from riverrun.store.ticks import Ticks
+
+T = TypeVar("T")
+
+GROUP_MAX = 64
+"""Works in one transaction: a bound on how long the first of them waits for the last."""
+QUEUE_MAX = 10_000
+"""Works waiting to be grouped; beyond it the server says 503 at once."""
+TRIES = 8
+"""Of a transaction that others were in the way of, or whose connection was lost."""
+PAUSE_S = 0.01
+"""Before the second try; twice as long before each that follows."""
+CONNECTIONS_PER_WRITER = 3
+
+log = Log("riverrun.database")
+
+
+class Failure(Enum):
+    """What a driver's error means for the transaction."""
+
+    CONFLICT = "a unique constraint refused a row"
+    IN_THE_WAY = "another transaction was in the way"
+    LOST = "the connection is gone"
+    UNAVAILABLE = "the server cannot do it now"
+    REFUSED = "the statement is wrong, which is our fault"
+
+
+class Mode(Enum):
+    """How a unit of work meets the database."""
+
+    WRITE = "a transaction that sees what others committed"
+    READ = "a snapshot"
+    GLANCE = "each statement by itself"
+
+
+class Session(Protocol):
+    """A driver's connection, in our words. Errors are the driver's own."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    async def begin(self, mode: Mode) -> None: ...
+
+    async def commit(self) -> None: ...
+
+    async def rollback(self) -> None: ...
+
+    async def fetch(self, sql: str, binds: Sequence[object]) -> list[Row]: ...
+
+    async def execute(self, sql: str, binds: Sequence[object]) -> int: ...
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Driver(Protocol):
+    @property
+    def dialect(self) -> Dialect: ...
+
+    async def connect(self) -> Session:
+        """Raises TemporarilyUnavailable or InvalidState, in one sentence for an operator."""
+        ...
+
+    @property
+    def keeps_sessions(self) -> bool:
+        """Whether a statement without a transaction goes where the last one went."""
+        ...
+
+    def failure(self, error: BaseException) -> Failure | None:
+        """None for what is no error of the driver or of the connection."""
+        ...
+
+
+class NetworkedTx:
+    """A transaction, or on glances a statement after the other."""
+
+    def __init__(self, session: Session, dialect: Dialect, sequence: Ticks) -> None:
+        self._session = session
+        self._sequence = sequence
+        self.dialect = dialect
+        self.has_written = False
+
+    async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[Row]:
+        return await self._session.fetch(sql, binds)
+
+    async def one(self, sql: str, binds: Sequence[object] = ()) -> Row | None:
+        rows = await self._session.fetch(sql, binds)
+        return rows[0] if rows else None
+
+    async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
+        self.has_written = True
+        return await self._session.execute(sql, binds)
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        if rows:
+            self.has_written = True
+            await self._session.execute_many(sql, rows)
+
+    def next_seq(self) -> int:
+        return self._sequence.next()
+
+
+class _Job:
+    """A unit of work with a key, and who waits for it."""
+
+    __slots__ = ("error", "future", "key", "result", "work")
+
+    def __init__(self, work: Work[Any], key: bytes) -> None:
+        self.work = work
+        self.key = key
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class NetworkedEngine:
+    """Created on the event loop that uses it. `close` waits for the writes that were accepted."""
+
+    def __init__(self, driver: Driver, rules: PoolRules) -> None:
+        self._driver = driver
+        self.pool = Pool(driver.connect, rules)
+        self._sequence = Ticks(0)
+        writers = max(1, rules.size // CONNECTIONS_PER_WRITER)
+        self._queues: list[deque[_Job]] = [deque() for _ in range(writers)]
+        self._writing: dict[int, asyncio.Task[None]] = {}
+        """The writer of each queue that has works."""
+        self._is_closed = False
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._repeated(work, Mode.READ)
+
+    async def glance(self, work: Work[T]) -> T:
+        mode = Mode.GLANCE if self._driver.keeps_sessions else Mode.READ
+        return await self._repeated(work, mode)
+
+    async def write(self, work: Work[T], *, key: bytes = b"") -> T:
+        if self._is_closed:
+            raise TemporarilyUnavailable("The server is stopping; try again in a second.")
+        if not key:
+            return await self._repeated(work, Mode.WRITE)
+        index = key[-1] % len(self._queues)
+        queue = self._queues[index]
+        if len(queue) >= QUEUE_MAX:
+            raise TemporarilyUnavailable("The database has too much to do; try again in a second.")
+        job = _Job(work, key)
+        queue.append(job)
+        if index not in self._writing:
+            self._writing[index] = asyncio.create_task(self._write_out(index))
+        return await job.future
+
+    async def trouble(self) -> str | None:
+        """Why no work can be done; None when all is well."""
+        try:
+            await self.glance(lambda tx: tx.one("SELECT 1"))
+        except TrackingError as error:
+            return error.message
+        return None
+
+    async def close(self) -> None:
+        """Lets the accepted work finish, then closes every connection."""
+        self._is_closed = True
+        while self._writing:
+            await asyncio.gather(*self._writing.values(), return_exceptions=True)
+        await self.pool.clear()
+
+    # Transactions --------------------------------------------------------------------------------
+
+    async def _repeated(self, work: Work[T], mode: Mode) -> T:
+        """Runs the work in a transaction, again where that is safe and may help."""
+
+        async def alone(tx: NetworkedTx) -> T:
+            return await work(tx)
+
+        has_met_conflict = False
+        for attempt in range(TRIES):
+            if attempt:
+                await asyncio.sleep(PAUSE_S * 2 ** (attempt - 1) * (0.5 + random.random()))  # noqa: S311 - Only spreads the tries.
+            try:
+                return await self._transaction(alone, mode)
+            except ConflictError:
+                if has_met_conflict:
+                    raise
+                has_met_conflict = True
+            except _RepeatError as error:
+                if attempt == TRIES - 1:
+                    raise TemporarilyUnavailable(error.sentence, retry_after_s=2) from error
+        raise AssertionError("Every try returns or raises.")
+
+    async def _transaction(self, work: Callable[[NetworkedTx], Awaitable[T]], mode: Mode) -> T:
+        """One try. Raises _RepeatError when nothing was changed and another try may help,
+        ConflictError, and TrackingError.
+        """
+        session = await self.pool.acquire()
+        is_over = False
+        try:
+            if mode is not Mode.GLANCE:
+                await session.begin(mode)
+            result = await work(NetworkedTx(session, self._driver.dialect, self._sequence))
+            is_over = mode is Mode.WRITE
+            if mode is not Mode.GLANCE:
+                await session.commit()
+        except BaseException as error:
+            failure = await self._given_up(session, error)
+            if failure is not None:
+                raise self._translated(error, failure, is_committing=is_over) from error
+            raise
+        else:
+            return result
+        finally:
+            await self.pool.release(session)
+
+    async def _given_up(self, session: Session, error: BaseException) -> Failure | None:
+        """Leaves the session as if nothing had been, or closed."""
+        failure = self._driver.failure(error)
+        if failure is Failure.LOST or (failure is not None and not session.is_open):
+            await session.close()
+            await self.pool.clear()
+            return Failure.LOST
+        if not isinstance(error, Exception):  # Interrupted, perhaps in the middle of a statement.
+            await session.close()
+            return None
+        try:
+            await session.rollback()
+        except BaseException as again:
+            await session.close()
+            if self._driver.failure(again) is not None:
+                return failure and Failure.LOST
+            raise
+        return failure
+
+    def _translated(
+        self, error: BaseException, failure: Failure, *, is_committing: bool
+    ) -> Exception:
+        """The driver's words go to the log, never to a client."""
+        match failure:
+            case Failure.CONFLICT:
+                return ConflictError()
+            case Failure.IN_THE_WAY:
+                return _RepeatError("Other writes to the same rows go on and on; try again.")
+            case Failure.LOST if is_committing:
+                log.error("connection lost in a commit", reason=_brief(error))
+                return TemporarilyUnavailable(_LOST_COMMITTING, retry_after_s=2)
+            case Failure.LOST:
+                log.warning("connection lost", reason=_brief(error))
+                return _RepeatError("The connection to the database is lost; try again.")
+            case Failure.UNAVAILABLE:
+                log.error("database unavailable", reason=_brief(error))
+                return TemporarilyUnavailable(
+                    "The database cannot do it now; nothing was changed.", retry_after_s=2
+                )
+            case Failure.REFUSED:
+                log.error("database error", reason=_brief(error))
+                return InternalError("The database refused a statement; the server's log says why.")
+
+    # Group commit --------------------------------------------------------------------------------
+
+    async def _write_out(self, index: int) -> None:
+        queue = self._queues[index]
+        try:
+            while queue:
+                group = [queue.popleft() for _ in range(min(len(queue), GROUP_MAX))]
+                await self._commit(sorted(group, key=attrgetter("key")))
+                for job in group:
+                    _deliver(job)
+        finally:
+            del self._writing[index]
+            for job in queue:  # Only when this task was cancelled.
+                job.future.cancel()
+
+    async def _commit(self, group: list[_Job]) -> None:
+        """Commits the group as one; if one of it fails after it wrote, all are run one by one."""
+        if len(group) > 1:
+            try:
+                await self._transaction(lambda tx: _run_all(tx, group), Mode.WRITE)
+            except TemporarilyUnavailable as error:
+                for job in group:
+                    job.error = error
+                return
+            except Exception:  # noqa: BLE001 - Whose it is shows when each runs alone.
+                for job in group:
+                    job.error = None
+            else:
+                return
+        for job in group:
+            try:
+                job.result = await self._repeated(job.work, Mode.WRITE)
+            except BaseException as error:  # noqa: BLE001 - It belongs to whoever waits.
+                job.error = error
+
+
+async def _run_all(tx: NetworkedTx, group: Sequence[_Job]) -> None:
+    """Raises _HalfDoneError when one fails after it wrote; one that failed before fails alone."""
+    for job in group:
+        tx.has_written = False
+        try:
+            job.result = await job.work(tx)
+        except TrackingError as error:
+            if tx.has_written:
+                raise _HalfDoneError from error
+            job.error = error
+
+
+def _deliver(job: _Job) -> None:
+    if job.future.done():
+        return  # The client went away.
+    if job.error is None:
+        job.future.set_result(job.result)
+    else:
+        job.future.set_exception(job.error)
+
+
+class _RepeatError(Exception):
+    """Nothing was changed, and another try may help."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class _HalfDoneError(Exception):
+    """A unit of work of several failed after it wrote."""
+
+
+_LOST_COMMITTING = (
+    "The connection to the database was lost while it committed; the write may have been made. "
+    "Try it again."
+)
+
+
+def _brief(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
