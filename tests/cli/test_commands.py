@@ -95,17 +95,6 @@ def test_a_missing_env_file_is_a_usage_error(tmp_path: Path):
     assert "Error: --env-file my.env: cannot be read" in done.stderr
 
 
-def test_a_database_that_cannot_be_upgraded_is_refused(tmp_path: Path):
-    done = riverrun("db", "upgrade", "mssql://h/d", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (
-        1,
-        (
-            "Error: Cannot upgrade this database: Microsoft SQL Server is not supported; give"
-            " sqlite:///mlflow.db.\n"
-        ),
-    )
-
-
 def test_commands_import_nothing_heavy(tmp_path: Path):
     """Each of these would take a good part of the start that users were promised."""
     script = (

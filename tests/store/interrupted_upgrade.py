@@ -8,8 +8,6 @@ import signal
 import sys
 from pathlib import Path
 
-from sqlalchemy import Engine, event
-
 from riverrun.store import migrate
 
 
@@ -19,13 +17,14 @@ def upgrade(path: Path, *, killed_at: int) -> int:
     if not child:
         statements = 0
 
-        @event.listens_for(Engine, "before_cursor_execute")
-        def count(*_: object) -> None:
+        def count(_: object, event: str, called: object) -> None:
             nonlocal statements
-            statements += 1
-            if statements > killed_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if event == "c_call" and getattr(called, "__name__", "") == "execute":
+                statements += 1
+                if statements > killed_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
+        sys.setprofile(count)
         migrate.ensure(path)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -56,7 +56,8 @@ def shape(path: Path) -> dict[str, list[str]]:
                     "JOIN pragma_index_info(l.name) AS i GROUP BY l.name",
                     (name,),
                 )
-                shapes[name] = [str(sql).rpartition(")")[2], *sorted(map(str, [*columns, *keys]))]
+                options = str(sql).rpartition(")")[2].strip()
+                shapes[name] = [options, *sorted(map(str, [*columns, *keys]))]
     return shapes
 
 
@@ -167,6 +168,24 @@ def test_an_interrupted_upgrade_leaves_nothing_half_made(tmp_path: Path):
         migrate.ensure(path)
         assert shape(path) == whole
         assert version(path) == HEAD
+
+
+def test_a_server_that_may_not_upgrade_says_what_to_do(path: Path):
+    with pytest.raises(InvalidState) as error:
+        migrate.ensure(path, upgrade=False)
+    assert error.value.message == (
+        f"The database has no schema yet, this release needs {HEAD}, and this server may not "
+        "change it: run `riverrun db upgrade`, or start without --no-upgrade."
+    )
+    assert not path.exists()
+    migrate.ensure(path)
+    migrate.ensure(path, upgrade=False)
+    execute(path, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    before = path.read_bytes()
+    with pytest.raises(InvalidState) as error:
+        migrate.ensure(path, upgrade=False)
+    assert error.value.message.startswith("The database has the schema 0001, this release needs ")
+    assert path.read_bytes() == before
 
 
 # Not ours ----------------------------------------------------------------------------------------

@@ -1,13 +1,19 @@
 """The rules that `store/schema.py` states, held against every table in it."""
 
+import re
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
-from sqlalchemy import Integer, LargeBinary, Table, UniqueConstraint
+from sqlalchemy import Column, Integer, LargeBinary, String, Table, UniqueConstraint
 
 from riverrun.store.schema import HOT, LOCAL, OWNED, SMALL, metadata
 
 TABLES = list(metadata.tables.values())
 OWNERS = {"run_id", "model_id"}
 """A row of a hot table belongs to a run or to a logged model."""
+KEY_BYTES_MAX = 2704
+"""PostgreSQL's; InnoDB allows 3072."""
 
 tables = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 hot_tables = pytest.mark.parametrize(
@@ -81,3 +87,38 @@ def test_a_run_is_known_by_sixteen_bytes(table: Table):
         kind = table.columns["run_id"].type
         assert isinstance(kind, LargeBinary)
         assert kind.length == 16
+
+
+def size(column: Column[Any] | str) -> int:
+    """Bytes at most: four for a character."""
+    if isinstance(column, str):
+        beginning = re.fullmatch(r"substr\(\w+, 1, (\d+)\)", column)
+        assert beginning, column
+        return int(beginning[1]) * 4
+    match column.type:
+        case String(length=int(length)):
+            return length * 4
+        case LargeBinary(length=int(length)):
+            return length
+        case Integer():
+            return 8
+        case kind:
+            assert str(kind) == "DOUBLE", f"{column} has no end: index its beginning"
+            return 8
+
+
+def keys(table: Table) -> Iterable[tuple[str, list[Column[Any] | str]]]:
+    yield "primary key", list(table.primary_key)
+    for constraint in table.constraints:
+        if isinstance(constraint, UniqueConstraint):
+            yield str(constraint.name), list(constraint.columns)
+    by_name = {column.name: column for column in table.columns}
+    for index in table.indexes:
+        parts = [str(part).removesuffix(" DESC").rpartition(".")[2] for part in index.expressions]
+        yield str(index.name), [by_name.get(part, part) for part in parts]
+
+
+@tables
+def test_every_key_fits_into_an_index(table: Table):
+    for name, columns in keys(table):
+        assert sum(map(size, columns)) <= KEY_BYTES_MAX, name

@@ -1,114 +1,187 @@
-"""The schema's version: checked at each start with one statement, changed by Alembic when it is not
-today's.
+"""The schema's version: checked at each start with two statements, changed when it is not today's.
 
-SQLAlchemy and Alembic are imported only when there is something to change.
+`steps` and with it SQLAlchemy and Alembic are imported only when there is something to change.
 """
 
-import logging
 import sqlite3
-from enum import Enum
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from riverrun.errors import InvalidState
 from riverrun.obs.logs import Log
+from riverrun.store.urls import DatabaseUrl
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from riverrun.store.ddl import DialectName
 
-HEAD = "0005"
+HEAD = "0007"
 """The newest step in `migrations/versions`; a test holds it to that."""
 VERSION_TABLE = "riverrun_schema_version"
 """Not Alembic's default name: other tools keep theirs in the same database under that one."""
 UPSTREAM_TABLE = "alembic_version"
 
+_SELECT_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"
+
 log = Log("riverrun.migrate")
 
 
-class Standing(Enum):
-    CURRENT = "current"
-    OUTDATED = "outdated"
+class SchemaSession(Protocol):
+    """A connection to a server that sees to the schema. Errors are the driver's own; `opened` of
+    each kind explains them.
+    """
+
+    async def tables(self) -> set[str]:
+        """And views, but for those of the server's own extensions."""
+        ...
+
+    async def fetch_texts(self, sql: str) -> list[str]:
+        """The first column."""
+        ...
+
+    def alone(self) -> "AbstractAsyncContextManager[DialectName]":
+        """Until its end nobody else upgrades this database."""
+        ...
+
+    async def execute(self, statement: str) -> None:
+        """One statement of a step."""
+        ...
 
 
-def standing(connection: sqlite3.Connection) -> Standing:
-    """How the database's schema stands to this release.
+# SQLite ------------------------------------------------------------------------------------------
+
+
+def ensure(path: Path, *, upgrade: bool = True) -> None:
+    """Brings a SQLite file to today's schema in one transaction, creating it if need be.
+
+    Raises InvalidState for a database that is not ours, that a newer release has changed, or that
+    would have to change though it must not; and sqlite3.Error.
+    """
+    if not path.exists():
+        _allow(upgrade, "")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        found = _version_of_file(connection)
+        if found == HEAD:
+            return
+        _allow(upgrade, found)
+        from riverrun.store.steps import statements  # noqa: PLC0415 - See above.
+
+        connection.execute("BEGIN IMMEDIATE")
+        found = _version_of_file(connection)
+        if found == HEAD:
+            return  # By somebody else, while this one waited.
+        for statement in statements("sqlite", since=found, version_table=VERSION_TABLE):
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    log.info("schema upgraded", since=found, version=HEAD)
+
+
+def version(path: Path) -> str:
+    """The version of a SQLite file's schema, empty when it has none yet. Raises as `ensure`, and
+    InvalidState when there is no file.
+    """
+    if not path.exists():
+        raise InvalidState(f"The database {path} does not exist: `riverrun db upgrade` makes it.")
+    with closing(sqlite3.connect(path)) as connection:
+        return _version_of_file(connection)
+
+
+def _version_of_file(connection: sqlite3.Connection) -> str:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    versions: list[str] = []
+    if VERSION_TABLE in tables:
+        versions = [version for (version,) in connection.execute(_SELECT_VERSION)]
+    return _known(tables, versions)
+
+
+# Servers -----------------------------------------------------------------------------------------
+
+
+async def ensure_networked(url: DatabaseUrl, *, upgrade: bool = True) -> None:
+    """Brings a server's database to today's schema, creating it if need be. Of many that come at
+    once, one does it and the others wait.
+
+    Raises InvalidState as `ensure`, and for what the account may not do; TemporarilyUnavailable
+    when the server cannot be had.
+    """
+    async with _opened(url, may_create=upgrade) as session:
+        found = await _version_of(session)
+        if found == HEAD:
+            return
+        _allow(upgrade, found)
+        async with session.alone() as dialect:
+            found = await _version_of(session)
+            if found == HEAD:
+                return  # By somebody else, while this one waited.
+            from riverrun.store.steps import statements  # noqa: PLC0415 - See above.
+
+            for statement in statements(dialect, since=found, version_table=VERSION_TABLE):
+                await session.execute(statement)
+            if dialect == "postgresql":
+                from riverrun.store.distribute import distribute_new  # noqa: PLC0415 - See above.
+
+                await distribute_new(session)
+    log.info("schema upgraded", since=found, version=HEAD)
+
+
+async def version_networked(url: DatabaseUrl) -> str:
+    """The version of the database's schema, empty when it has none yet; raises as
+    `ensure_networked`.
+    """
+    async with _opened(url, may_create=False) as session:
+        return await _version_of(session)
+
+
+def _opened(url: DatabaseUrl, *, may_create: bool) -> AbstractAsyncContextManager[SchemaSession]:
+    if url.kind == "postgresql":
+        from riverrun.store import postgres_schema  # noqa: PLC0415 - With its driver.
+
+        return postgres_schema.opened(url, may_create=may_create)
+    from riverrun.store import mysql_schema  # noqa: PLC0415 - With its driver.
+
+    return mysql_schema.opened(url, may_create=may_create)
+
+
+async def _version_of(session: SchemaSession) -> str:
+    tables = await session.tables()
+    versions = await session.fetch_texts(_SELECT_VERSION) if VERSION_TABLE in tables else []
+    return _known(tables, versions)
+
+
+# Judgements --------------------------------------------------------------------------------------
+
+
+def _known(tables: Collection[str], versions: Collection[str]) -> str:
+    """The version if it is one that this release can use or upgrade, empty for none.
 
     Raises InvalidState for a database that is not ours, or that a newer release has changed.
     """
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    if VERSION_TABLE in tables:
-        row = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()
-        version = row[0] if row else ""
-        if version > HEAD:
-            raise InvalidState(
-                f"The database has the schema {version} of a newer Riverrun; this one knows "
-                f"{HEAD}. Upgrade Riverrun, or restore the backup from before its upgrade."
-            )
-        return Standing.CURRENT if version == HEAD else Standing.OUTDATED
+    found = next(iter(versions), "")
+    if found > HEAD:
+        raise InvalidState(
+            f"The database has the schema {found} of a newer Riverrun; this one knows {HEAD}. "
+            "Upgrade Riverrun, or restore the backup from before its upgrade."
+        )
+    if VERSION_TABLE in tables or not tables:
+        return found
     if UPSTREAM_TABLE in tables and "experiments" in tables:
         raise InvalidState(
             "The database holds the schema of an MLflow server. Riverrun keeps its own beside it: "
             "give another --backend-store-uri; bringing the data over comes with `riverrun import`."
         )
-    if tables:
-        raise InvalidState(
-            "The database holds tables of something else. Give a --backend-store-uri of its own."
-        )
-    return Standing.OUTDATED
-
-
-def ensure(path: Path) -> None:
-    """Brings a SQLite file to today's schema, creating it if need be.
-
-    Raises as `standing`, and sqlite3.Error.
-    """
-    connection = sqlite3.connect(path)
-    try:
-        if standing(connection) is Standing.CURRENT:
-            return
-    finally:
-        connection.close()
-    _upgrade(path)
-
-
-def _upgrade(path: Path) -> None:
-    """Runs the steps that are missing, all in one transaction."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # It tells of each of its plugins.
-    # Half a second of imports that a start with a current schema does without.
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    script = ScriptDirectory.from_config(config)
-    environment = EnvironmentContext(
-        config,
-        script,
-        fn=lambda revision, _: script._upgrade_revs("head", revision),  # noqa: SLF001 # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType, reportUnknownArgumentType]
+    raise InvalidState(
+        "The database holds tables of something else. Give a --backend-store-uri of its own."
     )
-    try:
-        with _engine(path).begin() as connection:
-            environment.configure(connection=connection, version_table=VERSION_TABLE)
-            environment.run_migrations()
-    except DBAPIError as error:
-        raise error.orig or error from error
-    log.info("schema upgraded", version=HEAD)
 
 
-def _engine(path: Path) -> "Engine":
-    from sqlalchemy import URL, NullPool, create_engine, event  # noqa: PLC0415 - See `_upgrade`.
+def _allow(upgrade: bool, found: str) -> None:  # noqa: FBT001 - What is allowed is its subject.
+    if not upgrade:
+        raise InvalidState(
+            f"The database has {described(found)}, this release needs {HEAD}, and this server may "
+            "not change it: run `riverrun db upgrade`, or start without --no-upgrade."
+        )
 
-    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
 
-    # Python's driver begins transactions by itself, and too late for DDL: begin them here.
-    @event.listens_for(engine, "connect")
-    def leave_transactions_alone(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: object) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # type: ignore[attr-defined]
-
-    return engine
+def described(found: str) -> str:
+    return f"the schema {found}" if found else "no schema yet"

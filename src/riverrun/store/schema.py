@@ -110,7 +110,8 @@ params = _table(
     Column("key_id", Integer, primary_key=True),
     Column("experiment_id", BigInteger, nullable=False),
     Column("value", Text, nullable=False),
-    Index("params_by_value", "experiment_id", "key_id", "value", "run_id"),
+    # The beginning, since values may be long; whoever looks compares the whole value, too.
+    Index("params_by_value", "experiment_id", "key_id", text("substr(value, 1, 200)"), "run_id"),
 )
 
 tags = _table(
@@ -121,7 +122,8 @@ tags = _table(
     Column("experiment_id", BigInteger, nullable=False),
     Column("value", Text, nullable=False),
     Column("updated_by", String(255), nullable=False),
-    Index("tags_by_value", "experiment_id", "key_id", "value", "run_id"),
+    # The beginning, since values may be long; whoever looks compares the whole value, too.
+    Index("tags_by_value", "experiment_id", "key_id", text("substr(value, 1, 200)"), "run_id"),
 )
 
 latest_metrics = _table(
@@ -465,4 +467,12 @@ webhook_deliveries = _table(
     Column("error_message", Text),
     Index("webhook_deliveries_by_due", "status", "due_at"),
     Index("webhook_deliveries_by_webhook", "webhook_id", "delivery_id"),
+)
+
+# What replicas keep in memory counts only while its epoch stays.
+epochs = _table(
+    "epochs",
+    LOCAL,
+    Column("name", String(63), primary_key=True),
+    Column("value", BigInteger, nullable=False),
 )
