@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -101,8 +101,14 @@ def url_of(opened: socket.socket, *, tls: bool) -> str:
     return f"{'https' if tls else 'http'}://{shown}:{port}"
 
 
-def serve(app: ASGIApp, sockets: Sequence[socket.socket], serving: Serving) -> NoReturn:
-    """Serves until SIGTERM or SIGINT, then ends the process.
+def serve(
+    app: ASGIApp,
+    sockets: Sequence[socket.socket],
+    serving: Serving,
+    *,
+    on_ready: Callable[[], None] = lambda: None,
+) -> NoReturn:
+    """Serves until SIGTERM or SIGINT, then ends the process; calls `on_ready` when it begins.
 
     Raises SettingsError with the application's sentence when it refuses to start.
     After the signal new connections are refused, requests in flight finish (for at most
@@ -116,6 +122,7 @@ def serve(app: ASGIApp, sockets: Sequence[socket.socket], serving: Serving) -> N
             rest_the_collector()
             for each in sockets or ():
                 log.info("listening", url=url_of(each, tls=serving.tls is not None))
+            on_ready()
 
     failures: list[str] = []
     server = Announcing(configuration(noting_failures(app, failures), serving))
