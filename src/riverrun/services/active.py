@@ -5,11 +5,20 @@ from riverrun.services import names
 from riverrun.store import experiments, runs
 from riverrun.store.engine import Tx
 from riverrun.store.experiments import ExperimentState
+from riverrun.store.runs import RunState
 
 
-async def require_active(tx: Tx, run_id: bytes, viewer: Viewer) -> runs.RunState:
+async def require_active(tx: Tx, run_id: bytes, viewer: Viewer) -> RunState:
     """The state of a run that the viewer may write to."""
-    state = await runs.state(tx, run_id)
+    return _checked(await runs.state(tx, run_id), run_id, viewer)
+
+
+async def take_active(tx: Tx, run_id: bytes, viewer: Viewer) -> RunState:
+    """As `require_active`, for a change of the run or of something that belongs to it."""
+    return _checked(await runs.take(tx, run_id), run_id, viewer)
+
+
+def _checked(state: RunState | None, run_id: bytes, viewer: Viewer) -> RunState:
     if state is None:
         raise names.run_not_found(run_id.hex())
     viewer.require(Level.EDIT, state.experiment_id)

@@ -13,7 +13,7 @@ from riverrun.clock import now_us
 from riverrun.errors import TrackingError
 from riverrun.obs.logs import Log
 from riverrun.services.background import Background
-from riverrun.store import metrics
+from riverrun.store import metrics, runs
 from riverrun.store.engine import ConflictError, Engine, Tx
 from riverrun.store.metrics import ChunkPlace
 from riverrun.store.points import Chunk, Points, cut, decode_logs_by_key, encode_chunk, merge
@@ -41,10 +41,6 @@ SWEEP_RUNS_MAX = 1_000
 log = Log("riverrun.compaction")
 
 
-class _LogMovedError(Exception):
-    """The log changed between reading and applying: begin again."""
-
-
 @dataclass(slots=True)
 class _Backlog:
     rows: int = 0
@@ -61,8 +57,11 @@ class _Backlog:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
+    """What becomes of the oldest rows of a run's log, unless they or the chunks change before."""
+
     last_seq: int
     rows: int
+    chunk_ids: set[tuple[int, int]]
     old: list[ChunkPlace]
     new: list[tuple[int, Chunk]]
     is_all: bool
@@ -130,17 +129,18 @@ class Compactor:
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def compact(self, run_id: bytes, *, ended: bool) -> None:
-        """Empties the log of one run, slice by slice. Safe to be killed at any point."""
+        """Empties the log of one run, slice by slice. Safe to be killed at any point, and while
+        another server does the same.
+        """
         self._backlogs.pop(run_id, None)
         while True:
             plan = await self._engine.read(lambda tx: _plan(tx, run_id, ended=ended))
             if plan is None:
                 return
-            try:
-                await self._engine.write(lambda tx, plan=plan: _apply(tx, run_id, plan))
-            except _LogMovedError:
-                continue
-            if plan.is_all:
+            is_done = await self._engine.write(
+                lambda tx, plan=plan: _apply(tx, run_id, plan), key=run_id
+            )
+            if is_done and plan.is_all:
                 return
 
 
@@ -149,7 +149,8 @@ async def _plan(tx: Tx, run_id: bytes, *, ended: bool) -> _Plan | None:
     if log is None:
         return None
     chunks: defaultdict[int, list[ChunkPlace]] = defaultdict(list)
-    for chunk in await metrics.chunk_places(tx, run_id):
+    places = await metrics.chunk_places(tx, run_id)
+    for chunk in places:
         chunks[chunk.key_id].append(chunk)
     old: list[ChunkPlace] = []
     new: list[tuple[int, Chunk]] = []
@@ -160,14 +161,25 @@ async def _plan(tx: Tx, run_id: bytes, *, ended: bool) -> _Plan | None:
             points = merge([*await metrics.chunk_points(tx, run_id, touched), points])
         old.extend(touched)
         new.extend((key_id, encode_chunk(piece)) for piece in cut(points))
-    return _Plan(log.last_seq, log.rows, old, new, log.is_all)
+    chunk_ids = {(chunk.key_id, chunk.chunk_id) for chunk in places}
+    return _Plan(log.last_seq, log.rows, chunk_ids, old, new, log.is_all)
 
 
-async def _apply(tx: Tx, run_id: bytes, plan: _Plan) -> None:
-    if await metrics.delete_log(tx, run_id, plan.last_seq) != plan.rows:
-        raise _LogMovedError
+async def _apply(tx: Tx, run_id: bytes, plan: _Plan) -> bool:
+    """False when the plan is out of date: then nothing was changed.
+
+    Whoever writes to the log or to the chunks holds the run. Each compaction makes a chunk: while
+    these are the same, none took rows away. Writers may have added some before the last one.
+    """
+    await runs.take(tx, run_id)
+    if await metrics.chunk_ids(tx, run_id) != plan.chunk_ids:
+        return False
+    if await metrics.log_rows(tx, run_id, plan.last_seq) != plan.rows:
+        return False
+    await metrics.delete_log(tx, run_id, plan.last_seq)
     await metrics.delete_chunks(tx, run_id, plan.old)
     await metrics.insert_chunks(tx, run_id, plan.new)
+    return True
 
 
 def _touched(chunks: list[ChunkPlace], points: Points, *, ended: bool) -> list[ChunkPlace]:

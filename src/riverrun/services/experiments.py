@@ -21,7 +21,7 @@ from riverrun.store import experiments as store
 from riverrun.store.change import Change
 from riverrun.store.dialects import Sql
 from riverrun.store.engine import ConflictError, Engine, Tx
-from riverrun.store.experiments import NewExperiment
+from riverrun.store.experiments import ExperimentState, NewExperiment
 from riverrun.store.filters import View
 
 
@@ -96,17 +96,14 @@ class Experiments:
 
         async def work(tx: Tx) -> int:
             if await store.find_by_name(tx, name, workspace=viewer.workspace) is not None:
-                raise ConflictError
+                raise _already_exists(name)
             experiment_id = await store.next_id(tx)
             await self._insert(tx, experiment_id, new)
             for key, value in checked.items():
                 await store.set_tag(tx, experiment_id, key, value, by=viewer.name)
             return experiment_id
 
-        try:
-            return str(await self._engine.write(work))
-        except ConflictError:
-            raise ResourceAlreadyExists(f"Experiment(name={name}) already exists.") from None
+        return str(await self._engine.write(work))
 
     async def _insert(self, tx: Tx, experiment_id: int, new: NewExperiment) -> None:
         location = new.artifact_location or join_uri(self._artifacts.root, str(experiment_id))
@@ -175,7 +172,7 @@ class Experiments:
         change = Change(by=viewer.name, at_ms=now_ms())
 
         async def work(tx: Tx) -> None:
-            experiment = await self._found(tx, key, viewer, Level.EDIT)
+            experiment = await _take(tx, key, Level.EDIT, viewer)
             if experiment.lifecycle_stage != "active":
                 raise InvalidState("Cannot rename a non-active experiment.")
             await store.rename(tx, key, name, change)
@@ -183,10 +180,14 @@ class Experiments:
         try:
             await self._engine.write(work)
         except ConflictError:
-            raise ResourceAlreadyExists(f"Experiment(name={name}) already exists.") from None
+            raise _already_exists(name) from None
 
     async def delete(self, experiment_id: str, *, viewer: Viewer) -> None:
-        """Deletes its runs with it. Only from active: a second deletion finds nothing."""
+        """Deletes its runs with it. Only from active: a second deletion finds nothing.
+
+        On a networked database a run that somebody creates at that moment may stay active: its
+        creation does not hold the experiment, which all its runs would then wait for.
+        """
         await self._move(experiment_id, viewer, origin="active", target="deleted")
 
     async def restore(self, experiment_id: str, *, viewer: Viewer) -> None:
@@ -198,9 +199,9 @@ class Experiments:
         change = Change(by=viewer.name, at_ms=now_ms())
 
         async def work(tx: Tx) -> None:
-            experiment = await self._found(tx, key, viewer, Level.MANAGE)
+            experiment = await _take(tx, key, Level.MANAGE, viewer)
             if experiment.lifecycle_stage != origin:
-                raise ResourceDoesNotExist(f"No Experiment with id={experiment_id} exists")
+                raise _not_found(experiment_id)
             await store.set_lifecycle(tx, key, target, change)
 
         await self._engine.write(work)
@@ -210,7 +211,7 @@ class Experiments:
         _checked_tag(key, value)
 
         async def work(tx: Tx) -> None:
-            _require_active(await self._found(tx, number, viewer, Level.EDIT))
+            await _take_active(tx, number, viewer)
             await store.set_tag(tx, number, key, value, by=viewer.name)
 
         await self._engine.write(work)
@@ -219,7 +220,7 @@ class Experiments:
         number = names.experiment_key(experiment_id)
 
         async def work(tx: Tx) -> None:
-            _require_active(await self._found(tx, number, viewer, Level.EDIT))
+            await _take_active(tx, number, viewer)
             if not await store.delete_tag(tx, number, key):
                 raise ResourceDoesNotExist(
                     f"No tag with name: {key} in experiment with id {experiment_id}"
@@ -242,13 +243,23 @@ class Experiments:
             lambda tx: datasets.summaries(tx, keys, limits.DATASET_SUMMARIES_MAX)
         )
 
-    @staticmethod
-    async def _found(tx: Tx, key: int, viewer: Viewer, level: Level) -> Experiment:
-        viewer.require(level, key)
-        experiment = await store.find(tx, key, workspace=viewer.workspace)
-        if experiment is None:
-            raise _not_found(str(key))
-        return experiment
+
+async def _take(tx: Tx, experiment_id: int, level: Level, viewer: Viewer) -> ExperimentState:
+    """The state of an experiment on which the viewer has the level, for a change of it."""
+    viewer.require(level, experiment_id)
+    experiment = await store.take(tx, experiment_id, workspace=viewer.workspace)
+    if experiment is None:
+        raise _not_found(str(experiment_id))
+    return experiment
+
+
+async def _take_active(tx: Tx, experiment_id: int, viewer: Viewer) -> None:
+    experiment = await _take(tx, experiment_id, Level.EDIT, viewer)
+    if experiment.lifecycle_stage != "active":
+        raise InvalidParameterValue(
+            f"The experiment {experiment_id} must be in the 'active' state. "
+            f"Current state is {experiment.lifecycle_stage}."
+        )
 
 
 def _new(*, everybody: str, name: str) -> NewExperiment:
@@ -266,12 +277,8 @@ def _not_found(experiment_id: str) -> ResourceDoesNotExist:
     return ResourceDoesNotExist(f"No Experiment with id={experiment_id} exists")
 
 
-def _require_active(experiment: Experiment) -> None:
-    if experiment.lifecycle_stage != "active":
-        raise InvalidParameterValue(
-            f"The experiment {experiment.experiment_id} must be in the 'active' state. "
-            f"Current state is {experiment.lifecycle_stage}."
-        )
+def _already_exists(name: str) -> ResourceAlreadyExists:
+    return ResourceAlreadyExists(f"Experiment(name={name}) already exists.")
 
 
 def _checked_tag(key: str | None, value: str) -> tuple[str, str]:

@@ -107,7 +107,7 @@ class LoggedModels:
             await store.set_tags(tx, model_id, experiment_id, _by_id(tags, ids), by=viewer.name)
             return await _found(tx, model_id)
 
-        return await self._engine.write(work)
+        return await self._engine.write(work, key=model_id)
 
     async def get(self, model_id: str, *, allow_deleted: bool, viewer: Viewer) -> LoggedModel:
         key = names.model_key(model_id)
@@ -132,22 +132,22 @@ class LoggedModels:
         key, change = names.model_key(model_id), Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> LoggedModel:
-            await _require(tx, key, Level.EDIT, viewer)
+            await _take(tx, key, Level.EDIT, viewer)
             await store.set_status(tx, key, status, change)
             return await _found(tx, key)
 
-        return await self._engine.write(work)
+        return await self._engine.write(work, key=key)
 
     async def delete(self, model_id: str, *, viewer: Viewer) -> None:
         """Its files stay. Deleting it again is no error, and the first time of deletion stands."""
         key, change = names.model_key(model_id), Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> None:
-            state = await _require(tx, key, Level.MANAGE, viewer)
+            state = await _take(tx, key, Level.MANAGE, viewer)
             if state.lifecycle_stage == "active":
                 await store.delete(tx, key, change)
 
-        await self._engine.write(work)
+        await self._engine.write(work, key=key)
 
     async def set_tags(self, model_id: str, given: Pairs, *, viewer: Viewer) -> LoggedModel:
         """The last value of each key stands; other tags stay."""
@@ -155,12 +155,12 @@ class LoggedModels:
         ids = await self._key_names.create(tags)
 
         async def work(tx: Tx) -> LoggedModel:
-            state = await _require(tx, key, Level.EDIT, viewer)
+            state = await _take(tx, key, Level.EDIT, viewer)
             values = _by_id(tags, ids)
             await store.set_tags(tx, key, state.experiment_id, values, by=viewer.name)
             return await _found(tx, key)
 
-        return await self._engine.write(work)
+        return await self._engine.write(work, key=key)
 
     async def delete_tag(self, model_id: str, tag_key: str, *, viewer: Viewer) -> None:
         """A missing tag is an error, as it is upstream."""
@@ -168,14 +168,14 @@ class LoggedModels:
         ids = await self._key_names.find([tag_key])
 
         async def work(tx: Tx) -> None:
-            await _require(tx, key, Level.EDIT, viewer)
+            await _take(tx, key, Level.EDIT, viewer)
             if tag_key not in ids or not await store.delete_tag(tx, key, ids[tag_key]):
                 raise ResourceDoesNotExist(
                     f"No tag with key '{tag_key[: limits.KEY_LENGTH_MAX]}' found for model with "
                     f"ID '{model_id}'."
                 )
 
-        await self._engine.write(work)
+        await self._engine.write(work, key=key)
 
     async def log_params(self, model_id: str, given: Pairs, *, viewer: Viewer) -> None:
         """The same value again changes nothing, since clients retry; another one is refused."""
@@ -183,7 +183,7 @@ class LoggedModels:
         ids = await self._key_names.create(params)
 
         async def work(tx: Tx) -> None:
-            state = await _require(tx, key, Level.EDIT, viewer)
+            state = await _take(tx, key, Level.EDIT, viewer)
             existing = await store.params(tx, key, [ids[name] for name in params])
             for name, value in params.items():
                 if existing.get(ids[name], value) != value:
@@ -193,7 +193,7 @@ class LoggedModels:
                 del absent[key_id]
             await store.insert_params(tx, key, state.experiment_id, absent)
 
-        await self._engine.write(work)
+        await self._engine.write(work, key=key)
 
     async def search(self, query: LoggedModelQuery, *, viewer: Viewer) -> LoggedModelPage:
         """No experiments, no models; unknown experiments are ignored."""
@@ -264,7 +264,17 @@ async def log_to_models(
 
 async def _require(tx: Tx, model_id: bytes, level: Level, viewer: Viewer) -> store.LoggedModelState:
     """The state of a model on which the viewer has the level, deleted or not."""
-    state = await store.state(tx, model_id)
+    return _existing(await store.state(tx, model_id), model_id, level, viewer)
+
+
+async def _take(tx: Tx, model_id: bytes, level: Level, viewer: Viewer) -> store.LoggedModelState:
+    """As `_require`, for a change of the model or of something that belongs to it."""
+    return _existing(await store.take(tx, model_id), model_id, level, viewer)
+
+
+def _existing(
+    state: store.LoggedModelState | None, model_id: bytes, level: Level, viewer: Viewer
+) -> store.LoggedModelState:
     if state is None:
         raise names.model_not_found(store.public_id(model_id))
     viewer.require(level, state.experiment_id)

@@ -47,7 +47,7 @@ class ModelPoint:
 
 @dataclass(frozen=True, slots=True)
 class MetricBatch:
-    """Columns of equal length. `values` may hold NaN, never an infinity."""
+    """Columns of equal length. `values` may hold NaN, never an infinity or a minus zero."""
 
     keys: list[str]
     period: int
@@ -146,7 +146,7 @@ def metric_batch(points: Sequence[Point]) -> MetricBatch:
             "(64-bit integer) "
         )
     steps = [point.step or 0 for point in points]
-    values = [point.value for point in points]
+    values = [point.value + 0.0 for point in points]  # Minus zero is zero.
     has_nan = False
     if not isfinite(sum(values)):
         values = [

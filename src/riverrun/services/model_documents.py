@@ -23,20 +23,25 @@ class ModelDocuments:
         self._kept: Built = {}
         self._kept_bytes = 0
 
+    def kept(self, model_id: bytes, revision: int) -> bytes | None:
+        """The document of the model, if it is the one of this revision."""
+        of_revision, document = self._kept.get(model_id, (-1, b""))
+        return document if of_revision == revision else None
+
     async def of(self, tx: Tx, revisions: Mapping[bytes, int]) -> tuple[list[bytes], Built]:
         """The documents of these models, in order, within the snapshot that gave their revisions.
 
         Pass what was built to `keep` on the event loop, and nothing that a transaction of writing
         saw: it may be rolled back.
         """
-        kept = {model_id: self._kept.get(model_id, (-1, b"")) for model_id in revisions}
-        absent = [key for key, (revision, _) in kept.items() if revision != revisions[key]]
+        documents = {key: self.kept(key, revision) for key, revision in revisions.items()}
+        absent = [key for key, document in documents.items() if document is None]
         built: Built = {}
         if absent:
             models = await store.find_all(tx, absent)
             built = {key: (revisions[key], encode(model)) for key, model in models.items()}
-            kept.update(built)
-        return [document for _, document in kept.values()], built
+            documents.update((key, document) for key, (_, document) in built.items())
+        return [document for document in documents.values() if document is not None], built
 
     def keep(self, built: Built) -> None:
         """The oldest make room for them."""

@@ -334,7 +334,7 @@ async def _tell_logged_model(
 ) -> None:
     """Adds the version to the logged model's tag, once."""
     key = names.model_key(model_id)
-    state = await logged_models.state(tx, key)
+    state = await logged_models.take(tx, key)
     if state is None:
         return
     known = _known_versions(await logged_models.tag(tx, key, key_id))

@@ -18,7 +18,7 @@ from riverrun.services.values import Pairs
 from riverrun.store import model_versions, registry_history, registry_search
 from riverrun.store import registered_models as store
 from riverrun.store.change import Change
-from riverrun.store.engine import ConflictError, Engine, Tx
+from riverrun.store.engine import Engine, Tx
 from riverrun.store.registered_models import NewRegisteredModel, RegisteredModelState
 from riverrun.store.registry_history import Entry, Kind
 from riverrun.store.registry_search import RegistryQuery
@@ -89,19 +89,20 @@ class RegisteredModels:
             await self._outbox.add(tx, event, workspace=viewer.workspace, at_ms=change.at_ms)
             return await _found(tx, new.registered_model_id)
 
-        try:
-            return await self._written(work)
-        except ConflictError:  # Another replica was first: now it is there.
-            return await self._written(work)
+        return await self._written(work)
 
     async def get(self, name: str, *, viewer: Viewer) -> bytes:
         """As JSON."""
+        model = await self._engine.glance(lambda tx: require_model(tx, name, Level.READ, viewer))
+        kept = self._documents.kept(model.registered_model_id, model.revision)
+        if kept is not None:
+            return kept
 
         async def work(tx: Tx) -> tuple[list[bytes], Built]:
             model = await require_model(tx, name, Level.READ, viewer)
             return await self._documents.of(tx, {model.registered_model_id: model.revision})
 
-        (document,), built = await self._engine.glance(work)
+        (document,), built = await self._engine.read(work)
         self._documents.keep(built)
         return document
 
@@ -121,10 +122,7 @@ class RegisteredModels:
                 await record(tx, replace(model, name=new_name), [entry], change, viewer)
             return await _found(tx, model.registered_model_id)
 
-        try:
-            return await self._written(work)
-        except ConflictError:
-            return await self._written(work)
+        return await self._written(work)
 
     async def update(
         self, name: str, description: str | None, *, viewer: Viewer

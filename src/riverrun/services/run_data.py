@@ -9,7 +9,7 @@ from riverrun.auth.viewer import Viewer
 from riverrun.clock import new_run_id, now_ms
 from riverrun.errors import InvalidParameterValue, ResourceDoesNotExist
 from riverrun.services import limits, names
-from riverrun.services.active import require_active
+from riverrun.services.active import require_active, take_active
 from riverrun.services.compaction import Compactor
 from riverrun.services.key_names import KeyNames
 from riverrun.services.logged_models import log_to_models
@@ -17,7 +17,7 @@ from riverrun.services.metric_batch import MetricBatch, Point, metric_batch
 from riverrun.services.values import ValueRules
 from riverrun.store import datasets, metrics, run_data, runs
 from riverrun.store.datasets import InputEdge, NewDataset
-from riverrun.store.engine import ConflictError, Engine, Tx
+from riverrun.store.engine import Engine, Tx
 from riverrun.store.runs import RunState
 
 
@@ -85,7 +85,7 @@ class RunWriter:
         latest = batch.latest(ids) if batch else []
 
         async def work(tx: Tx) -> None:
-            state = await require_active(tx, key, viewer)
+            state = await take_active(tx, key, viewer)
             if params:
                 await _add_params(tx, _Run(key, state.experiment_id, ids), params)
             if tags:
@@ -97,7 +97,7 @@ class RunWriter:
                 await log_to_models(tx, key, batch, ids, viewer=viewer)
             await runs.touch(tx, key, by=viewer.name, at_ms=at_ms)
 
-        await self._engine.write(work)
+        await self._engine.write(work, key=key)
         if latest:
             self._compactor.logged(key, len(batch))
 
@@ -109,12 +109,12 @@ class RunWriter:
         ids = await self._key_names.find([key])
 
         async def work(tx: Tx) -> None:
-            await require_active(tx, run, viewer)
+            await take_active(tx, run, viewer)
             if key not in ids or not await run_data.delete_tag(tx, run, ids[key]):
                 raise ResourceDoesNotExist(f"No tag with name: {key} in run with id {run_id}")
             await runs.touch(tx, run, by=viewer.name, at_ms=at_ms)
 
-        await self._engine.write(work)
+        await self._engine.write(work, key=run)
 
     async def log_model(self, run_id: str, model_json: str, *, viewer: Viewer) -> None:
         """Called by 2.x clients: adds a model's description to the tag mlflow.log-model.history,
@@ -126,7 +126,7 @@ class RunWriter:
         ids = await self._key_names.create([tag])
 
         async def work(tx: Tx) -> None:
-            state = await require_active(tx, run, viewer)
+            state = await take_active(tx, run, viewer)
             history: list[Any] = json.loads(await run_data.tag(tx, run, ids[tag]) or "[]")
             if model in history:
                 return
@@ -134,7 +134,7 @@ class RunWriter:
             await run_data.set_tags(tx, run, state.experiment_id, value, by=viewer.name)
             await runs.touch(tx, run, by=viewer.name, at_ms=at_ms)
 
-        await self._engine.write(work)
+        await self._engine.write(work, key=run)
 
     async def log_inputs(
         self,
@@ -168,12 +168,12 @@ class RunWriter:
         ]
 
         async def work(tx: Tx) -> None:
-            state = await require_active(tx, run, viewer)
+            state = await take_active(tx, run, viewer)
             await datasets.insert_inputs(tx, run, state.experiment_id, edges)
             await datasets.insert_models(tx, run, "input", [(model, 0) for model in models])
             await runs.touch(tx, run, by=viewer.name, at_ms=at_ms)
 
-        await self._engine.write(work)
+        await self._engine.write(work, key=run)
 
     async def _dataset(self, state: RunState, dataset: NewDataset) -> bytes:
         """The id of the dataset, which is made in a transaction of its own: no run's write touches
@@ -189,10 +189,7 @@ class RunWriter:
             await datasets.insert(tx, dataset_id, state.experiment_id, dataset)
             return dataset_id
 
-        try:
-            return await self._engine.write(work)
-        except ConflictError:
-            return await self._engine.write(work)
+        return await self._engine.write(work)
 
     async def log_outputs(
         self, run_id: str, models: Sequence[tuple[str, int]], *, viewer: Viewer
@@ -202,11 +199,11 @@ class RunWriter:
         run, at_ms = names.run_key(run_id), now_ms()
 
         async def work(tx: Tx) -> None:
-            await require_active(tx, run, viewer)
+            await take_active(tx, run, viewer)
             await datasets.insert_models(tx, run, "output", models)
             await runs.touch(tx, run, by=viewer.name, at_ms=at_ms)
 
-        await self._engine.write(work)
+        await self._engine.write(work, key=run)
 
 
 @dataclass(frozen=True, slots=True)

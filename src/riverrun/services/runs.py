@@ -10,7 +10,7 @@ from riverrun.errors import InvalidParameterValue
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import RUNS
 from riverrun.services import events, limits, names
-from riverrun.services.active import require_active, require_active_experiment
+from riverrun.services.active import require_active_experiment, take_active
 from riverrun.services.compaction import Compactor
 from riverrun.services.documents import Built, Documents
 from riverrun.services.key_names import KeyNames
@@ -120,7 +120,7 @@ class Runs:
             await run_data.set_tags(tx, run_id, experiment_id, values, by=by)
             return uri
 
-        uri = await self._engine.write(work)
+        uri = await self._engine.write(work, key=run_id)
         return Run(
             info=RunInfo(
                 run_id=run_id.hex(),
@@ -159,7 +159,7 @@ class Runs:
         ids = await self._key_names.create([names.RUN_NAME_TAG])
 
         async def work(tx: Tx) -> RunInfo:
-            state = await require_active(tx, key, viewer)
+            state = await take_active(tx, key, viewer)
             if change.status is not None:
                 await store.set_status(tx, key, change.status)
             if change.end_time is not None:
@@ -177,7 +177,7 @@ class Runs:
                 await self._outbox.add(tx, event, workspace=viewer.workspace, at_ms=at_ms)
             return info
 
-        info = await self._engine.write(work)
+        info = await self._engine.write(work, key=key)
         if info.status in ENDED:
             self._outbox.wake()
             self._compactor.ended(key)
@@ -194,7 +194,7 @@ class Runs:
         key, at_ms = names.run_key(run_id), now_ms()
 
         async def work(tx: Tx) -> None:
-            state = await store.state(tx, key)
+            state = await store.take(tx, key)
             if state is None:
                 raise names.run_not_found(run_id)
             viewer.require(Level.MANAGE, state.experiment_id)
@@ -204,7 +204,7 @@ class Runs:
             await store.set_lifecycle(tx, key, target, deleted_time=deleted_time)
             await store.touch(tx, key, by=viewer.name, at_ms=at_ms)
 
-        await self._engine.write(work)
+        await self._engine.write(work, key=key)
 
     async def search(self, query: RunQuery, *, viewer: Viewer) -> RunPage:
         """No experiments, no runs; unknown experiments are ignored."""

@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from riverrun.clock import now_ms
 from riverrun.errors import TrackingError
@@ -190,7 +191,9 @@ class Deliverer:
 
 async def _take(tx: Tx, due: Sequence[Waiting], until_ms: int) -> list[_Taken]:
     """Those that nobody else took first. What is due for a webhook that is gone goes, too."""
-    ours = [each for each in due if await store.take(tx, each, until_ms=until_ms)]
+    # In the order of their ids, so that two servers never wait for each other in a circle.
+    in_order = sorted(due, key=attrgetter("delivery_id"))
+    ours = [each for each in in_order if await store.take(tx, each, until_ms=until_ms)]
     if not ours:
         return []
     receivers = await webhooks.receivers(tx, sorted({each.webhook_id for each in ours}))

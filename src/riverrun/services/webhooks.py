@@ -150,7 +150,7 @@ class Webhooks:
         secret = await self._encrypted(change.secret or "")
 
         async def work(tx: Tx) -> Webhook:
-            old = await _require(tx, key, viewer)
+            old = await _take(tx, key, viewer)
             old_secret = (await store.receivers(tx, [key]))[key].secret
             fields = store.Fields(
                 name=change.name or old.name,
@@ -176,7 +176,7 @@ class Webhooks:
         key = names.webhook_key(webhook_id)
 
         async def work(tx: Tx) -> None:
-            await _require(tx, key, viewer)
+            await _take(tx, key, viewer)
             await store.delete(tx, key)
 
         await self._engine.write(work)
@@ -240,6 +240,16 @@ class Webhooks:
 
 async def _require(tx: Tx, webhook_id: bytes, viewer: Viewer) -> Webhook:
     webhook = await store.find(tx, webhook_id, workspace=viewer.workspace)
+    return _existing(webhook, webhook_id)
+
+
+async def _take(tx: Tx, webhook_id: bytes, viewer: Viewer) -> Webhook:
+    """As `_require`, for a change of the webhook."""
+    webhook = await store.take(tx, webhook_id, workspace=viewer.workspace)
+    return _existing(webhook, webhook_id)
+
+
+def _existing(webhook: Webhook | None, webhook_id: bytes) -> Webhook:
     if webhook is None:
         raise names.webhook_not_found(store.public_id(webhook_id))
     return webhook

@@ -56,25 +56,31 @@ class InputEdge:
 async def insert_inputs(
     tx: Tx, run_id: bytes, experiment_id: int, edges: Sequence[InputEdge]
 ) -> None:
-    await tx.execute_many(
-        "INSERT INTO run_inputs (run_id, dataset_id, experiment_id, context, tags) "
-        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (run_id, dataset_id) DO NOTHING",
-        [
-            (run_id, edge.dataset_id, experiment_id, edge.context, json.dumps(edge.tags))
-            for edge in edges
-        ],
+    insert = tx.dialect.upsert(
+        "run_inputs",
+        ("run_id", "dataset_id", "experiment_id", "context", "tags"),
+        key=("run_id", "dataset_id"),
+        changes=(),
     )
+    rows = [
+        (run_id, edge.dataset_id, experiment_id, edge.context, json.dumps(edge.tags))
+        for edge in edges
+    ]
+    await tx.execute_many(insert, rows)
 
 
 async def insert_models(
     tx: Tx, run_id: bytes, direction: str, models: Sequence[tuple[str, int]]
 ) -> None:
     """`direction` is "input" or "output"; an edge that exists stays as it is."""
-    await tx.execute_many(
-        "INSERT INTO run_models (run_id, direction, model_id, step) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (run_id, direction, model_id) DO NOTHING",
-        [(run_id, direction, model_id, step) for model_id, step in models],
+    insert = tx.dialect.upsert(
+        "run_models",
+        ("run_id", "direction", "model_id", "step"),
+        key=("run_id", "direction", "model_id"),
+        changes=(),
     )
+    rows = [(run_id, direction, model_id, step) for model_id, step in models]
+    await tx.execute_many(insert, rows)
 
 
 async def summaries(tx: Tx, experiment_ids: Sequence[int], limit: int) -> list[DatasetSummary]:

@@ -23,6 +23,7 @@ from riverrun.entities.runs import (
     RunOutputs,
     RunTag,
 )
+from riverrun.store.dialects import Changes, Sql
 from riverrun.store.engine import Row, Tx
 from riverrun.store.runs import INFO_COLUMNS, info_from_row
 
@@ -57,22 +58,32 @@ async def stored_many(tx: Tx, versions: Mapping[bytes, int]) -> dict[bytes, byte
     run_ids = list(versions)
     for start in range(0, len(run_ids), BATCH):
         part = run_ids[start : start + BATCH]
+        wanted = tx.dialect.among("run_id", part)
         rows = await tx.fetch(
-            f"SELECT run_id, version, document FROM run_documents WHERE run_id IN ({_marks(part)})",
-            part,
+            f"SELECT run_id, version, document FROM run_documents WHERE {wanted.text}",
+            wanted.binds,
         )
         found.update((row[0], row[2]) for row in rows if versions[row[0]] == row[1])
     return found
 
 
+_NEWER = "new(version) > old(version)"
+# The version last, since on some databases a change sees earlier ones.
+_DOCUMENT_CHANGES: Changes = (
+    ("document", f"CASE WHEN {_NEWER} THEN new(document) ELSE old(document) END"),
+    ("version", f"CASE WHEN {_NEWER} THEN new(version) ELSE old(version) END"),
+)
+
+
 async def store(tx: Tx, run_id: bytes, version: int, document: bytes) -> None:
     """Keeps the newest of two documents of a run."""
-    await tx.execute(
-        "INSERT INTO run_documents (run_id, version, document) VALUES (?, ?, ?) "
-        "ON CONFLICT (run_id) DO UPDATE SET version = excluded.version, "
-        "document = excluded.document WHERE excluded.version > run_documents.version",
-        (run_id, version, document),
+    upsert = tx.dialect.upsert(
+        "run_documents",
+        ("run_id", "version", "document"),
+        key=("run_id",),
+        changes=_DOCUMENT_CHANGES,
     )
+    await tx.execute(upsert, (run_id, version, document))
 
 
 async def assemble(tx: Tx, run_ids: Sequence[bytes]) -> dict[bytes, Assembled]:
@@ -84,15 +95,16 @@ async def assemble(tx: Tx, run_ids: Sequence[bytes]) -> dict[bytes, Assembled]:
 
 
 async def _assemble(tx: Tx, run_ids: Sequence[bytes]) -> dict[bytes, Assembled]:
+    wanted = tx.dialect.among("x.run_id", run_ids)
     rows = await tx.fetch(
-        f"SELECT {INFO_COLUMNS}, version, written_at FROM runs WHERE run_id IN ({_marks(run_ids)})",
-        run_ids,
+        f"SELECT {INFO_COLUMNS}, version, written_at FROM runs AS x WHERE {wanted.text}",
+        wanted.binds,
     )
-    metrics = await _children(tx, _METRICS, run_ids, _metric)
-    params = await _children(tx, _PARAMS, run_ids, _param)
-    tags = await _children(tx, _TAGS, run_ids, _tag)
-    datasets = await _children(tx, _DATASETS, run_ids, _dataset_input)
-    models = await _children(tx, _MODELS, run_ids, tuple)
+    metrics = await _children(tx, _METRICS, wanted, _metric)
+    params = await _children(tx, _PARAMS, wanted, _param)
+    tags = await _children(tx, _TAGS, wanted, _tag)
+    datasets = await _children(tx, _DATASETS, wanted, _dataset_input)
+    models = await _children(tx, _MODELS, wanted, tuple)
     return {
         row[0]: Assembled(
             run=Run(
@@ -117,36 +129,35 @@ async def _assemble(tx: Tx, run_ids: Sequence[bytes]) -> dict[bytes, Assembled]:
     }
 
 
+# The runs' rows are alias `x`.
 _METRICS = (
-    "SELECT m.run_id, k.name, m.value, m.is_nan, m.timestamp, m.step FROM latest_metrics m "
-    "JOIN key_names k ON k.key_id = m.key_id WHERE m.run_id IN ({marks}) "
-    "ORDER BY m.run_id, m.key_id"
+    "SELECT x.run_id, k.name, x.value, x.is_nan, x.timestamp, x.step FROM latest_metrics AS x "
+    "JOIN key_names AS k ON k.key_id = x.key_id WHERE {wanted} ORDER BY x.run_id, x.key_id"
 )
 _PARAMS = (
-    "SELECT p.run_id, k.name, p.value FROM params p JOIN key_names k ON k.key_id = p.key_id "
-    "WHERE p.run_id IN ({marks}) ORDER BY p.run_id, p.key_id"
+    "SELECT x.run_id, k.name, x.value FROM params AS x "
+    "JOIN key_names AS k ON k.key_id = x.key_id WHERE {wanted} ORDER BY x.run_id, x.key_id"
 )
 _TAGS = (
-    "SELECT t.run_id, k.name, t.value FROM tags t JOIN key_names k ON k.key_id = t.key_id "
-    "WHERE t.run_id IN ({marks}) ORDER BY t.run_id, t.key_id"
+    "SELECT x.run_id, k.name, x.value FROM tags AS x "
+    "JOIN key_names AS k ON k.key_id = x.key_id WHERE {wanted} ORDER BY x.run_id, x.key_id"
 )
 _DATASETS = (
-    "SELECT i.run_id, d.name, d.digest, d.source_type, d.source, d.dataset_schema, "
-    "d.dataset_profile, i.tags FROM run_inputs i JOIN datasets d ON d.dataset_id = i.dataset_id "
-    "WHERE i.run_id IN ({marks}) ORDER BY i.run_id, i.dataset_id"
+    "SELECT x.run_id, d.name, d.digest, d.source_type, d.source, d.dataset_schema, "
+    "d.dataset_profile, x.tags FROM run_inputs AS x "
+    "JOIN datasets AS d ON d.dataset_id = x.dataset_id WHERE {wanted} "
+    "ORDER BY x.run_id, x.dataset_id"
 )
 _MODELS = (
-    "SELECT run_id, direction, model_id, step FROM run_models WHERE run_id IN ({marks}) "
-    "ORDER BY run_id, direction, step, model_id"
+    "SELECT x.run_id, x.direction, x.model_id, x.step FROM run_models AS x WHERE {wanted} "
+    "ORDER BY x.run_id, x.direction, x.step, x.model_id"
 )
 
 
-async def _children(
-    tx: Tx, sql: str, run_ids: Sequence[bytes], entity: Any
-) -> "defaultdict[bytes, list[Any]]":
+async def _children(tx: Tx, sql: str, wanted: Sql, entity: Any) -> "defaultdict[bytes, list[Any]]":
     """The rows of each run, without the run's id, as entities."""
     children: defaultdict[bytes, list[Any]] = defaultdict(list)
-    for row in await tx.fetch(sql.format(marks=_marks(run_ids)), run_ids):
+    for row in await tx.fetch(sql.format(wanted=wanted.text), wanted.binds):
         children[row[0]].append(entity(row[1:]))
     return children
 
@@ -168,7 +179,3 @@ def _dataset_input(row: Row) -> DatasetInput:
     return DatasetInput(
         Dataset(*row[:-1]), [InputTag(key, value) for key, value in json.loads(row[-1])]
     )
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ",".join("?" * len(values))

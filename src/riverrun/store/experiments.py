@@ -38,6 +38,11 @@ def _experiment(row: Row, tags: list[ExperimentTag]) -> Experiment:
 
 
 async def next_id(tx: Tx) -> int:
+    """The id after the highest. Whoever asks holds experiment 0, which is always there, to the
+    transaction's end: so no two get the same.
+    """
+    lock = tx.dialect.for_update
+    await tx.one(f"SELECT experiment_id FROM experiments WHERE experiment_id = 0{lock}")
     rows = await tx.fetch("SELECT coalesce(max(experiment_id), 0) + 1 FROM experiments")
     return rows[0][0]
 
@@ -116,7 +121,17 @@ async def rename(tx: Tx, experiment_id: int, name: str, change: Change) -> None:
 
 
 async def set_lifecycle(tx: Tx, experiment_id: int, stage: str, change: Change) -> None:
-    """The experiment and all its runs; a deleted run's time of deletion is the experiment's."""
+    """The experiment and all its runs; a deleted run's time of deletion is the experiment's.
+
+    Holds the runs in the order of their ids, as transactions with several of them do, so that none
+    waits in a circle.
+    """
+    lock = tx.dialect.for_update
+    await tx.one(
+        "SELECT count(*) FROM "
+        f"(SELECT run_id FROM runs WHERE experiment_id = ? ORDER BY run_id{lock}) AS held",
+        (experiment_id,),
+    )
     await tx.execute(
         "UPDATE experiments SET lifecycle_stage = ?, last_update_time = ?, updated_by = ? "
         "WHERE experiment_id = ?",
@@ -136,12 +151,12 @@ async def set_lifecycle(tx: Tx, experiment_id: int, stage: str, change: Change) 
 
 
 async def set_tag(tx: Tx, experiment_id: int, key: str, value: str, *, by: str) -> None:
-    await tx.execute(
-        "INSERT INTO experiment_tags (experiment_id, tag_key, value, updated_by) "
-        "VALUES (?, ?, ?, ?) ON CONFLICT (experiment_id, tag_key) DO UPDATE SET "
-        "value = excluded.value, updated_by = excluded.updated_by",
-        (experiment_id, key, value, by),
+    upsert = tx.dialect.upsert(
+        "experiment_tags",
+        ("experiment_id", "tag_key", "value", "updated_by"),
+        key=("experiment_id", "tag_key"),
     )
+    await tx.execute(upsert, (experiment_id, key, value, by))
 
 
 async def delete_tag(tx: Tx, experiment_id: int, key: str) -> bool:
@@ -157,16 +172,27 @@ async def delete_tag(tx: Tx, experiment_id: int, key: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentState:
-    """What a new run asks of its experiment."""
+    """What a new run, or a change of the experiment, asks first."""
 
     lifecycle_stage: str
     artifact_location: str
 
 
 async def find_state(tx: Tx, experiment_id: int, *, workspace: str) -> ExperimentState | None:
+    return await _state(tx, experiment_id, workspace, lock="")
+
+
+async def take(tx: Tx, experiment_id: int, *, workspace: str) -> ExperimentState | None:
+    """Finds the experiment for a change of it: holds its row to the transaction's end."""
+    return await _state(tx, experiment_id, workspace, lock=tx.dialect.for_update)
+
+
+async def _state(
+    tx: Tx, experiment_id: int, workspace: str, *, lock: str
+) -> ExperimentState | None:
     row = await tx.one(
         "SELECT lifecycle_stage, artifact_location FROM experiments "
-        "WHERE experiment_id = ? AND workspace = ?",
+        f"WHERE experiment_id = ? AND workspace = ?{lock}",
         (experiment_id, workspace),
     )
     return None if row is None else ExperimentState(*row)

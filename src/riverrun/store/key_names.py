@@ -20,14 +20,13 @@ async def find(tx: Tx, names: Sequence[str]) -> dict[str, int]:
 
 
 async def create(tx: Tx, names: Sequence[str]) -> dict[str, int]:
-    """The ids of all these names; new ones are made. In sorted order, so that two writers never
-    wait in a circle.
+    """The ids of all these names; new ones are made, but for those that somebody else makes in the
+    meantime. In sorted order, so that two writers never wait in a circle.
     """
     found = await find(tx, names)
     absent = sorted(set(names) - found.keys())
     if absent:
-        await tx.execute_many(
-            "INSERT INTO key_names (name) VALUES (?)", [(name,) for name in absent]
-        )
+        insert = tx.dialect.upsert("key_names", ("name",), key=("name",), changes=())
+        await tx.execute_many(insert, [(name,) for name in absent])
         found.update(await find(tx, absent))
     return found

@@ -16,6 +16,7 @@ from riverrun.entities.logged_models import (
     LoggedModelTag,
 )
 from riverrun.store.change import Change
+from riverrun.store.dialects import Changes
 from riverrun.store.engine import Row, Tx
 
 STATUS_PREFIX = "LOGGED_MODEL_"
@@ -86,9 +87,18 @@ async def insert(tx: Tx, new: NewLoggedModel) -> None:
 
 
 async def state(tx: Tx, model_id: bytes) -> LoggedModelState | None:
+    return await _state(tx, model_id, lock="")
+
+
+async def take(tx: Tx, model_id: bytes) -> LoggedModelState | None:
+    """Finds the model for a change of it: holds its row to the transaction's end."""
+    return await _state(tx, model_id, lock=tx.dialect.for_update)
+
+
+async def _state(tx: Tx, model_id: bytes, *, lock: str) -> LoggedModelState | None:
     row = await tx.one(
         "SELECT experiment_id, lifecycle_stage, artifact_uri, source_run_id FROM logged_models "
-        "WHERE model_id = ?",
+        f"WHERE model_id = ?{lock}",
         (model_id,),
     )
     return None if row is None else LoggedModelState(*row)
@@ -152,12 +162,13 @@ async def tag(tx: Tx, model_id: bytes, key_id: int) -> str | None:
 async def set_tags(
     tx: Tx, model_id: bytes, experiment_id: int, values: Mapping[int, str], *, by: str
 ) -> None:
-    await tx.execute_many(
-        "INSERT INTO logged_model_tags (model_id, key_id, experiment_id, value, updated_by) "
-        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (model_id, key_id) DO UPDATE SET "
-        "value = excluded.value, updated_by = excluded.updated_by",
-        [(model_id, key, experiment_id, values[key], by) for key in sorted(values)],
+    upsert = tx.dialect.upsert(
+        "logged_model_tags",
+        ("model_id", "key_id", "experiment_id", "value", "updated_by"),
+        key=("model_id", "key_id"),
     )
+    rows = [(model_id, key, experiment_id, values[key], by) for key in sorted(values)]
+    await tx.execute_many(upsert, rows)
 
 
 async def delete_tag(tx: Tx, model_id: bytes, key_id: int) -> bool:
@@ -168,16 +179,34 @@ async def delete_tag(tx: Tx, model_id: bytes, key_id: int) -> bool:
     return deleted > 0
 
 
+_METRIC_KEY = (
+    "model_id",
+    "key_id",
+    "timestamp",
+    "step",
+    "run_id",
+    "dataset_name",
+    "dataset_digest",
+)
+_GREATER = "new(value) > old(value)"
+# The value last, since on some databases a change sees earlier ones.
+_METRIC_CHANGES: Changes = (
+    ("is_nan", f"CASE WHEN {_GREATER} THEN new(is_nan) ELSE old(is_nan) END"),
+    ("value", f"CASE WHEN {_GREATER} THEN new(value) ELSE old(value) END"),
+)
+
+
 async def upsert_metrics(tx: Tx, rows: Iterable[MetricRow]) -> None:
     """Of two values at the same place the greater stands, whichever came first."""
-    await tx.execute_many(
-        "INSERT INTO logged_model_metrics (model_id, key_id, timestamp, step, run_id, "
-        "dataset_name, dataset_digest, experiment_id, value, is_nan) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (model_id, key_id, timestamp, step, "
-        "run_id, dataset_name, dataset_digest) DO UPDATE SET value = excluded.value, "
-        "is_nan = excluded.is_nan WHERE excluded.value > logged_model_metrics.value",
-        sorted(rows),
+    upsert = tx.dialect.upsert(
+        "logged_model_metrics",
+        (*_METRIC_KEY, "experiment_id", "value", "is_nan"),
+        key=_METRIC_KEY,
+        changes=_METRIC_CHANGES,
     )
+    # One statement may not change a row twice.
+    greatest = {row[: len(_METRIC_KEY)]: row for row in sorted(rows)}
+    await tx.execute_many(upsert, list(greatest.values()))
 
 
 # Reading -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import chain, pairwise
 
+from riverrun.store.dialects import Changes
 from riverrun.store.engine import Tx
 from riverrun.store.points import (
     Chunk,
@@ -28,24 +29,29 @@ from riverrun.store.points import (
 LatestRow = tuple[int, float, int, int, int, float | None, float | None]
 """key_id, value, is_nan, timestamp, step, min_value, max_value. A NaN has value 0 here."""
 
-_UPSERT_LATEST = """
-INSERT INTO latest_metrics
-  (run_id, experiment_id, key_id, value, is_nan, timestamp, step, min_value, max_value)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (run_id, key_id) DO UPDATE SET
-  value = CASE WHEN {newer} THEN excluded.value ELSE latest_metrics.value END,
-  is_nan = CASE WHEN {newer} THEN excluded.is_nan ELSE latest_metrics.is_nan END,
-  timestamp = CASE WHEN {newer} THEN excluded.timestamp ELSE latest_metrics.timestamp END,
-  step = CASE WHEN {newer} THEN excluded.step ELSE latest_metrics.step END,
-  min_value = CASE WHEN latest_metrics.min_value IS NULL OR excluded.min_value <
-  latest_metrics.min_value
-    THEN excluded.min_value ELSE latest_metrics.min_value END,
-  max_value = CASE WHEN latest_metrics.max_value IS NULL OR excluded.max_value >
-  latest_metrics.max_value
-    THEN excluded.max_value ELSE latest_metrics.max_value END
-""".format(
-    newer="(excluded.step, excluded.timestamp, excluded.value) > "
-    "(latest_metrics.step, latest_metrics.timestamp, latest_metrics.value)"
+_LATEST_COLUMNS = (
+    "run_id",
+    "experiment_id",
+    "key_id",
+    "value",
+    "is_nan",
+    "timestamp",
+    "step",
+    "min_value",
+    "max_value",
+)
+_NEWER = "(new(step), new(timestamp), new(value)) > (old(step), old(timestamp), old(value))"
+_SMALLER = "old(min_value) IS NULL OR new(min_value) < old(min_value)"
+_LARGER = "old(max_value) IS NULL OR new(max_value) > old(max_value)"
+# In the order that is right also where a change sees earlier ones: once the value is the new one, a
+# point that is newer by its value alone no longer is; its step and timestamp are the old ones.
+_LATEST_CHANGES: Changes = (
+    ("is_nan", f"CASE WHEN {_NEWER} THEN new(is_nan) ELSE old(is_nan) END"),
+    ("value", f"CASE WHEN {_NEWER} THEN new(value) ELSE old(value) END"),
+    ("timestamp", f"CASE WHEN {_NEWER} THEN new(timestamp) ELSE old(timestamp) END"),
+    ("step", f"CASE WHEN {_NEWER} THEN new(step) ELSE old(step) END"),
+    ("min_value", f"CASE WHEN {_SMALLER} THEN new(min_value) ELSE old(min_value) END"),
+    ("max_value", f"CASE WHEN {_LARGER} THEN new(max_value) ELSE old(max_value) END"),
 )
 
 
@@ -62,7 +68,10 @@ async def upsert_latest(
     """Upstream's rule: the greatest (step, timestamp, value) wins, a NaN counting as 0; equals
     change nothing.
     """
-    await tx.execute_many(_UPSERT_LATEST, [(run_id, experiment_id, *row) for row in rows])
+    upsert = tx.dialect.upsert(
+        "latest_metrics", _LATEST_COLUMNS, key=("run_id", "key_id"), changes=_LATEST_CHANGES
+    )
+    await tx.execute_many(upsert, [(run_id, experiment_id, *row) for row in rows])
 
 
 # Reading -----------------------------------------------------------------------------------------
@@ -111,12 +120,12 @@ async def chunk_points(tx: Tx, run_id: bytes, chunks: Sequence[ChunkPlace]) -> l
     payloads: dict[int, bytes] = {}
     for start in range(0, len(chunks), 1_000):
         part = chunks[start : start + 1_000]
-        marks = ",".join("?" * len(part))
+        wanted = tx.dialect.among("chunk_id", [chunk.chunk_id for chunk in part])
         payloads.update(
             await tx.fetch(  # pyright: ignore[reportArgumentType]
                 "SELECT chunk_id, payload FROM metric_chunks "
-                f"WHERE run_id = ? AND key_id = ? AND chunk_id IN ({marks})",
-                (run_id, part[0].key_id, *(chunk.chunk_id for chunk in part)),
+                f"WHERE run_id = ? AND key_id = ? AND {wanted.text}",
+                (run_id, part[0].key_id, *wanted.binds),
             )
         )
     return decode_chunks([(payloads[chunk.chunk_id], chunk.points) for chunk in chunks])
@@ -251,10 +260,22 @@ async def log_slice(tx: Tx, run_id: bytes, *, bytes_max: int) -> LogSlice | None
     return LogSlice(last_seq, taken, [payload for (payload,) in rows], taken == len(sizes))
 
 
-async def delete_log(tx: Tx, run_id: bytes, last_seq: int) -> int:
-    """The number of rows deleted."""
-    return await tx.execute(
-        "DELETE FROM metric_log WHERE run_id = ? AND seq <= ?", (run_id, last_seq)
+async def log_rows(tx: Tx, run_id: bytes, last_seq: int) -> int:
+    """How many rows the log has up to this one."""
+    rows = await tx.fetch(
+        "SELECT count(*) FROM metric_log WHERE run_id = ? AND seq <= ?", (run_id, last_seq)
+    )
+    return rows[0][0]
+
+
+async def delete_log(tx: Tx, run_id: bytes, last_seq: int) -> None:
+    await tx.execute("DELETE FROM metric_log WHERE run_id = ? AND seq <= ?", (run_id, last_seq))
+
+
+async def chunk_ids(tx: Tx, run_id: bytes) -> set[tuple[int, int]]:
+    """The keys and ids of all chunks of a run."""
+    return set(  # pyright: ignore[reportReturnType]
+        await tx.fetch("SELECT key_id, chunk_id FROM metric_chunks WHERE run_id = ?", (run_id,))
     )
 
 

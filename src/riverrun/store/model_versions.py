@@ -165,12 +165,13 @@ async def tag(tx: Tx, key: Key, tag_key: str) -> str | None:
 
 
 async def set_tags(tx: Tx, key: Key, tags: Mapping[str, str], *, by: str) -> None:
-    await tx.execute_many(
-        "INSERT INTO model_version_tags (registered_model_id, version, tag_key, value, "
-        "updated_by) VALUES (?, ?, ?, ?, ?) ON CONFLICT (registered_model_id, version, tag_key) "
-        "DO UPDATE SET value = excluded.value, updated_by = excluded.updated_by",
-        [(*key, tag_key, tags[tag_key], by) for tag_key in sorted(tags)],
+    upsert = tx.dialect.upsert(
+        "model_version_tags",
+        ("registered_model_id", "version", "tag_key", "value", "updated_by"),
+        key=("registered_model_id", "version", "tag_key"),
     )
+    rows = [(*key, tag_key, tags[tag_key], by) for tag_key in sorted(tags)]
+    await tx.execute_many(upsert, rows)
 
 
 async def delete_tag(tx: Tx, key: Key, tag_key: str) -> None:

@@ -53,11 +53,11 @@ async def take(tx: Tx, workspace: str, name: str) -> RegisteredModelState | None
     """Finds the model for a change of it: holds its row to the transaction's end, so that no two
     changes see each other half done, and counts the change.
     """
-    await tx.execute(
+    is_there = await tx.execute(
         "UPDATE registered_models SET revision = revision + 1 WHERE workspace = ? AND name = ?",
         (workspace, name),
     )
-    return await find(tx, workspace, name)
+    return await find(tx, workspace, name) if is_there else None
 
 
 async def insert(tx: Tx, new: NewRegisteredModel, change: Change) -> None:
@@ -142,12 +142,12 @@ async def tag(tx: Tx, model_id: bytes, key: str) -> str | None:
 
 
 async def set_tags(tx: Tx, model_id: bytes, tags: Mapping[str, str], *, by: str) -> None:
-    await tx.execute_many(
-        "INSERT INTO registered_model_tags (registered_model_id, tag_key, value, updated_by) "
-        "VALUES (?, ?, ?, ?) ON CONFLICT (registered_model_id, tag_key) DO UPDATE SET "
-        "value = excluded.value, updated_by = excluded.updated_by",
-        [(model_id, key, tags[key], by) for key in sorted(tags)],
+    upsert = tx.dialect.upsert(
+        "registered_model_tags",
+        ("registered_model_id", "tag_key", "value", "updated_by"),
+        key=("registered_model_id", "tag_key"),
     )
+    await tx.execute_many(upsert, [(model_id, key, tags[key], by) for key in sorted(tags)])
 
 
 async def delete_tag(tx: Tx, model_id: bytes, key: str) -> None:
@@ -167,12 +167,12 @@ async def aliased(tx: Tx, model_id: bytes, alias: str) -> int | None:
 
 
 async def set_alias(tx: Tx, model_id: bytes, alias: str, version: int, *, by: str) -> None:
-    await tx.execute(
-        "INSERT INTO registered_model_aliases (registered_model_id, alias, version, updated_by) "
-        "VALUES (?, ?, ?, ?) ON CONFLICT (registered_model_id, alias) DO UPDATE SET "
-        "version = excluded.version, updated_by = excluded.updated_by",
-        (model_id, alias, version, by),
+    upsert = tx.dialect.upsert(
+        "registered_model_aliases",
+        ("registered_model_id", "alias", "version", "updated_by"),
+        key=("registered_model_id", "alias"),
     )
+    await tx.execute(upsert, (model_id, alias, version, by))
 
 
 async def delete_alias(tx: Tx, model_id: bytes, alias: str) -> None:

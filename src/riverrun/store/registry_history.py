@@ -48,7 +48,7 @@ class Entry:
 async def append(tx: Tx, model: Model, entries: Sequence[Entry], change: Change) -> None:
     await tx.execute_many(
         "INSERT INTO registry_history (registered_model_id, seq, workspace, name, at_ms, actor, "
-        "change, version, item, old_value, new_value) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        '"change", version, item, old_value, new_value) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
         [
             (
                 model.registered_model_id,

@@ -29,12 +29,13 @@ async def insert_params(
 async def set_tags(
     tx: Tx, run_id: bytes, experiment_id: int, values: Mapping[int, str], *, by: str
 ) -> None:
-    await tx.execute_many(
-        "INSERT INTO tags (run_id, key_id, experiment_id, value, updated_by) "
-        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (run_id, key_id) DO UPDATE SET "
-        "value = excluded.value, updated_by = excluded.updated_by",
-        [(run_id, key, experiment_id, values[key], by) for key in sorted(values)],
+    upsert = tx.dialect.upsert(
+        "tags",
+        ("run_id", "key_id", "experiment_id", "value", "updated_by"),
+        key=("run_id", "key_id"),
     )
+    rows = [(run_id, key, experiment_id, values[key], by) for key in sorted(values)]
+    await tx.execute_many(upsert, rows)
 
 
 async def tag(tx: Tx, run_id: bytes, key_id: int) -> str | None:

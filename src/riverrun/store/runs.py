@@ -73,8 +73,20 @@ async def insert(tx: Tx, new: NewRun) -> None:
 
 
 async def state(tx: Tx, run_id: bytes) -> RunState | None:
+    return await _state(tx, run_id, lock="")
+
+
+async def take(tx: Tx, run_id: bytes) -> RunState | None:
+    """Finds the run for a change of it, or of something that belongs to it: holds its row to the
+    transaction's end, so that no two changes see each other half done.
+    """
+    return await _state(tx, run_id, lock=tx.dialect.for_update)
+
+
+async def _state(tx: Tx, run_id: bytes, *, lock: str) -> RunState | None:
     row = await tx.one(
-        "SELECT experiment_id, lifecycle_stage, status FROM runs WHERE run_id = ?", (run_id,)
+        f"SELECT experiment_id, lifecycle_stage, status FROM runs WHERE run_id = ?{lock}",
+        (run_id,),
     )
     return None if row is None else RunState(*row)
 

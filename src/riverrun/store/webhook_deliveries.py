@@ -70,11 +70,11 @@ async def insert(tx: Tx, new: Sequence[NewDelivery]) -> None:
 
 async def next_waiting(tx: Tx, *, besides: Sequence[bytes], limit: int) -> list[Waiting]:
     """The pending deliveries that are due first, those of some webhooks left out."""
-    others = f"AND webhook_id NOT IN ({','.join('?' * len(besides))}) " if besides else ""
+    others = tx.dialect.among("webhook_id", besides, negated=True)
     rows = await tx.fetch(
         "SELECT delivery_id, webhook_id, due_at FROM webhook_deliveries "
-        f"WHERE status = 'PENDING' {others}ORDER BY due_at LIMIT ?",
-        (*besides, limit),
+        f"WHERE status = 'PENDING' AND {others.text} ORDER BY due_at LIMIT ?",
+        (*others.binds, limit),
     )
     return [Waiting(*row) for row in rows]
 
@@ -91,11 +91,10 @@ async def take(tx: Tx, waiting: Waiting, *, until_ms: int) -> bool:
 
 async def contents(tx: Tx, delivery_ids: Sequence[bytes]) -> dict[bytes, tuple[str, int]]:
     """The body of each, and the attempts made so far."""
-    marks = ",".join("?" * len(delivery_ids))
+    wanted = tx.dialect.among("delivery_id", delivery_ids)
     rows = await tx.fetch(
-        "SELECT delivery_id, body, attempts FROM webhook_deliveries "
-        f"WHERE delivery_id IN ({marks})",
-        delivery_ids,
+        f"SELECT delivery_id, body, attempts FROM webhook_deliveries WHERE {wanted.text}",
+        wanted.binds,
     )
     return {delivery_id: (body, attempts) for delivery_id, body, attempts in rows}
 
@@ -178,5 +177,5 @@ async def nth_newest(tx: Tx, webhook_id: bytes, n: int) -> bytes | None:
 
 
 async def delete(tx: Tx, delivery_ids: Sequence[bytes]) -> None:
-    marks = ",".join("?" * len(delivery_ids))
-    await tx.execute(f"DELETE FROM webhook_deliveries WHERE delivery_id IN ({marks})", delivery_ids)
+    wanted = tx.dialect.among("delivery_id", delivery_ids)
+    await tx.execute(f"DELETE FROM webhook_deliveries WHERE {wanted.text}", wanted.binds)

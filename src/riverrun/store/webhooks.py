@@ -85,8 +85,17 @@ async def insert_events(tx: Tx, webhook_id: bytes, events: Sequence[WebhookEvent
 
 
 async def find(tx: Tx, webhook_id: bytes, *, workspace: str) -> Webhook | None:
+    return await _find(tx, webhook_id, workspace, lock="")
+
+
+async def take(tx: Tx, webhook_id: bytes, *, workspace: str) -> Webhook | None:
+    """Finds the webhook for a change of it: holds its row to the transaction's end."""
+    return await _find(tx, webhook_id, workspace, lock=tx.dialect.for_update)
+
+
+async def _find(tx: Tx, webhook_id: bytes, workspace: str, *, lock: str) -> Webhook | None:
     row = await tx.one(
-        f"SELECT {_COLUMNS} FROM webhooks WHERE webhook_id = ? AND workspace = ?",
+        f"SELECT {_COLUMNS} FROM webhooks WHERE webhook_id = ? AND workspace = ?{lock}",
         (webhook_id, workspace),
     )
     if row is None:
@@ -108,11 +117,11 @@ async def page(tx: Tx, workspace: str, *, before: bytes, limit: int, offset: int
 async def _with_events(tx: Tx, rows: Sequence[Row]) -> list[Webhook]:
     events: dict[bytes, list[WebhookEvent]] = {row[0]: [] for row in rows}
     if events:
-        marks = ",".join("?" * len(events))
+        wanted = tx.dialect.among("webhook_id", list(events))
         for webhook_id, entity, action in await tx.fetch(
-            f"SELECT webhook_id, entity, action FROM webhook_events WHERE webhook_id IN ({marks}) "
+            f"SELECT webhook_id, entity, action FROM webhook_events WHERE {wanted.text} "
             "ORDER BY webhook_id, position",
-            list(events),
+            wanted.binds,
         ):
             events[webhook_id].append(WebhookEvent(entity, action))
     return [_webhook(row, events[row[0]]) for row in rows]
@@ -173,10 +182,10 @@ async def listeners(tx: Tx, entity: str, action: str, *, workspace: str) -> list
 
 async def receivers(tx: Tx, webhook_ids: Sequence[bytes]) -> dict[bytes, Receiver]:
     """Of those that are still there."""
-    marks = ",".join("?" * len(webhook_ids))
+    wanted = tx.dialect.among("webhook_id", webhook_ids)
     rows = await tx.fetch(
-        f"SELECT webhook_id, url, secret, status FROM webhooks WHERE webhook_id IN ({marks})",
-        webhook_ids,
+        f"SELECT webhook_id, url, secret, status FROM webhooks WHERE {wanted.text}",
+        wanted.binds,
     )
     return {row[0]: Receiver(*row) for row in rows}
 
