@@ -4,26 +4,16 @@ import os
 import shutil
 from dataclasses import dataclass, field
 
-import footprint
 import processes
 import servers
 from loadgen import CallFailed, Client, Extent, Measurement, measure
+from plan import Plan
 from scenarios import Scenario, Stage, Task, WrongAnswer
 from seed import Seed, seeded
 from servers import ROOT, Kind, Server
 
 SLOW_ROUND_S = 10
 """A server whose first round takes longer, for one call or for hanging ones, is measured once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    kinds: list[Kind]
-    scenarios: list[Scenario]
-    extras: list[str]
-    rounds: int
-    duration_s: float
-    everything: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +50,16 @@ class Contest:
 
     async def run(self) -> None:
         try:
+            await self.plan.database.start()
             for with_seed in (False, True):
                 scenarios = [each for each in self.plan.scenarios if each.seeded == with_seed]
                 if scenarios:
                     await self._act(scenarios, with_seed=with_seed)
-            for name in self.plan.extras:
-                figures = await footprint.EXTRAS[name](self.plan.kinds, self._work)
-                self.results.extras[name] = figures
+            for name, extra in self.plan.extras.items():
+                self.results.extras[name] = await extra(self.plan, self._work)
         finally:
             self._watch.stop()
+            await self.plan.database.stop()
             shutil.rmtree(self._work, ignore_errors=True)
 
     async def _act(self, scenarios: list[Scenario], *, with_seed: bool) -> None:
@@ -79,10 +70,11 @@ class Contest:
             for kind in self.plan.kinds
             if any(kind.name not in each.without for each in scenarios)
         ]
-        seeds = {kind.name: await self._folder(kind, with_seed=with_seed) for kind in kinds}
+        laid_out = [await self._lay_out(kind, with_seed=with_seed) for kind in kinds]
+        seeds = {kind.name: seed for kind, seed in laid_out}
         running = list[Server]()
         try:
-            for kind in kinds:
+            for kind, _ in laid_out:
                 running.append(servers.start(kind, self._work / kind.name))
             servers.settle(running)
             idle = {server.pid: processes.pss_bytes(server.pid) for server in running}
@@ -93,6 +85,8 @@ class Contest:
         finally:
             for server in running:
                 servers.stop(server)
+            for kind in kinds:
+                await self.plan.database.drop(kind.name)
 
     async def _measure(
         self, scenario: Scenario, running: list[Server], seeds: dict[str, Seed]
@@ -127,13 +121,15 @@ class Contest:
         finally:
             client.close()
 
-    async def _folder(self, kind: Kind, *, with_seed: bool) -> Seed:
-        """Lay out the server's data folder, if it is not to begin empty."""
+    async def _lay_out(self, kind: Kind, *, with_seed: bool) -> tuple[Kind, Seed]:
+        """The server as it is run on its own database, which is empty or seeded."""
+        database = self.plan.database
         if not with_seed:
-            return Seed()
-        folder, seed = await seeded(kind)
+            await database.create(kind.name)
+            return database.attach(kind, kind.name), Seed()
+        folder, seed = await seeded(kind, database)
         shutil.copytree(folder, self._work / kind.name)
-        return seed
+        return database.attach(kind, folder.name), seed
 
     def _extent(self, scenario: Scenario) -> Extent:
         return Extent(
@@ -172,6 +168,6 @@ def _line(scenario: Scenario, server: Server, result: Measurement) -> str:
         f"{scenario.name:24} {server.name:12}"
         f" {result.rate * scenario.items:12,.1f} {scenario.unit:10}"
         f" p50 {result.p50_ms:9,.2f} ms  p99 {result.p99_ms:9,.2f} ms  cpu {result.cpu_ms:8,.2f} ms"
-        f"  generator {result.generator_share:.2f}"
+        f"  database {result.database_cpu_ms:8,.2f} ms  generator {result.generator_share:.2f}"
         + (f"  FAILED {result.failed}: {result.failures[0]}" if result.failed else "")
     )

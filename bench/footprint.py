@@ -1,17 +1,16 @@
-"""What a server costs beside its answers: starting, disk, and how it takes growing data."""
+"""What a server costs beside its answers: starting and disk. SQLite only."""
 
 import shutil
 import sqlite3
 import statistics
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
-import growth
 import processes
 import servers
 from loadgen import Client, Extent, measure
+from plan import Figures, Plan
 from seed import create_experiment, create_run, running, seeded
 from servers import EMPTY, Kind
 from shapes import point
@@ -24,15 +23,12 @@ POINTS_DISK_PEERS = 200_000
 KEYS = 10
 STEPS_A_CALL = 100
 
-Figures = dict[str, dict[str, float]]
-"""By server, or by number of runs: figure by name."""
 
-
-async def cold_start(kinds: list[Kind], work: Path) -> Figures:
+async def cold_start(plan: Plan, work: Path) -> Figures:
     """From spawn to the first 200 on /health, and the CPU time of all processes until then."""
     found: Figures = {}
-    for kind in kinds:
-        source, _ = await seeded(kind)
+    for kind in plan.kinds:
+        source, _ = await seeded(kind, plan.database)
         folder = _clean(work / kind.name)
         shutil.copytree(source, folder, dirs_exist_ok=True)
         existing = [_start_once(kind, folder) for _ in range(STARTS)]
@@ -41,10 +37,10 @@ async def cold_start(kinds: list[Kind], work: Path) -> Figures:
     return found
 
 
-async def disk(kinds: list[Kind], work: Path) -> Figures:
+async def disk(plan: Plan, work: Path) -> Figures:
     """Bytes per million points, ten series a run, after compaction: pages in use, and files."""
     found: Figures = {}
-    for kind in kinds:
+    for kind in plan.kinds:
         folder = _clean(work / kind.name)
         points = POINTS_DISK if kind.name == "riverrun" else POINTS_DISK_PEERS
         async with running(kind, folder) as (server, client):
@@ -52,13 +48,13 @@ async def disk(kinds: list[Kind], work: Path) -> Figures:
             servers.wait_until_quiet([server], timeout_s=180, window_s=10, share_max=0.05)
         million = points / 1_000_000
         found[kind.name] = {
-            "used_bytes": _used_bytes(folder / kind.database) / million,
+            "used_bytes": _used_bytes(folder / kind.file) / million,
             "file_bytes": sum(each.stat().st_size for each in folder.glob("*.db*")) / million,
         }
     return found
 
 
-async def ceiling(_kinds: list[Kind], work: Path) -> Figures:
+async def ceiling(_plan: Plan, work: Path) -> Figures:
     """How many calls the generator itself can make, against a server that does nothing."""
     async with running(EMPTY, _clean(work / EMPTY.name)) as (server, _):
         request = server.address.get("/health")
@@ -71,15 +67,6 @@ async def ceiling(_kinds: list[Kind], work: Path) -> Figures:
             for clients in (1, 8, 32)
         }
     return {"generator": rates}
-
-
-EXTRAS: dict[str, Callable[[list[Kind], Path], Awaitable[Figures]]] = {
-    "cold_start": cold_start,
-    "disk": disk,
-    "growth": growth.growth,
-    "registry_growth": growth.registry_growth,
-    "ceiling": ceiling,
-}
 
 
 def _start_once(kind: Kind, folder: Path) -> tuple[float, float]:

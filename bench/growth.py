@@ -2,22 +2,21 @@
 
 import shutil
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
+import servers
 from loadgen import API, Client, Extent, measure
+from plan import Figures, Plan
 from scenarios import Stage, Task, expect, repeat, search
-from seed import SEEDS, Seed, at_once, create_experiment, create_runs, fingerprint, running
+from seed import Seed, at_once, create_experiment, create_runs, kept, running
 from servers import KINDS, Kind
 from shapes import NARROW, SEARCHES
 
 DURATION_S = 2
-
-Figures = dict[str, dict[str, float]]
-"""Median latencies in milliseconds, one client: by size, by what was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,6 @@ class Growing:
     """Data that is stored at several sizes, and what is asked of it."""
 
     name: str
-    unit: str
     sizes: tuple[int, ...]
     begin: Callable[[Client], Awaitable[str]]
     """Makes what holds the data and answers with its id."""
@@ -33,60 +31,55 @@ class Growing:
     tasks: Callable[[Stage, str, int], Awaitable[dict[str, Task]]]
 
 
-async def growth(kinds: list[Kind], work: Path) -> Figures:
-    return await _measure(RUNS, work) if KINDS["riverrun"] in kinds else {}
+async def growth(plan: Plan, work: Path) -> Figures:
+    return await _measure(RUNS, plan, work)
 
 
-async def registry_growth(kinds: list[Kind], work: Path) -> Figures:
-    return await _measure(VERSIONS, work) if KINDS["riverrun"] in kinds else {}
+async def growth_million(plan: Plan, work: Path) -> Figures:
+    return await _measure(replace(RUNS, sizes=(10_000, 1_000_000)), plan, work)
 
 
-async def _measure(what: Growing, work: Path) -> Figures:
+async def registry_growth(plan: Plan, work: Path) -> Figures:
+    return await _measure(VERSIONS, plan, work)
+
+
+async def _measure(what: Growing, plan: Plan, work: Path) -> Figures:
+    """By size, by what was asked: median latency in milliseconds, one client."""
     found: Figures = {}
+    if KINDS["riverrun"] not in plan.kinds:
+        return found
     for size in what.sizes:
-        source = await _seeded(what, size)
-        folder = work / f"{what.name}-{size}"
-        shutil.rmtree(folder, ignore_errors=True)
+        source, seed = await _kept(what, size, plan)
+        folder = work / source.name
         shutil.copytree(source, folder)
-        found[str(size)] = await _latencies(what, folder, size)
+        kind = plan.database.attach(KINDS["riverrun"], source.name)
+        found[str(size)] = await _latencies(what, kind, folder, seed)
         shutil.rmtree(folder)
     return found
 
 
-async def _latencies(what: Growing, folder: Path, size: int) -> dict[str, float]:
-    note = (folder / "note").read_text()
+async def _latencies(what: Growing, kind: Kind, folder: Path, seed: Seed) -> dict[str, float]:
+    [(size, holder)] = seed.experiments.items()
     found: dict[str, float] = {}
-    async with running(KINDS["riverrun"], folder) as (server, client):
-        stage = Stage(server, client, 1, Seed(experiments={str(size): note}))
-        for name, task in (await what.tasks(stage, note, size)).items():
+    async with running(kind, folder) as (server, client):
+        stage = Stage(server, client, 1, seed)
+        for name, task in (await what.tasks(stage, holder, int(size))).items():
             measurement = await measure(server, task.operation, Extent(DURATION_S))
             found[name] = measurement.p50_ms
     return found
 
 
-async def _seeded(what: Growing, size: int) -> Path:
-    """Each size goes on from the last, and is kept apart."""
-    kind = KINDS["riverrun"]
-    root = SEEDS / f"{what.name}-{fingerprint(kind)}"
-    done = root / str(size)
-    if done.exists():
-        return done
-    for outdated in SEEDS.glob(f"{what.name}-*"):
-        if outdated != root:
-            shutil.rmtree(outdated)
-    smaller = [each for each in what.sizes if each < size]
-    folder = root / "growing"
-    shutil.rmtree(folder, ignore_errors=True)
-    if smaller:
-        shutil.copytree(await _seeded(what, smaller[-1]), folder)
-    print(f"seeding {size:,} {what.unit} for {what.name} (once)", flush=True)
-    note = folder / "note"
-    async with running(kind, folder) as (_, client):
-        if not smaller:
-            note.write_text(await what.begin(client))
-        start = smaller[-1] if smaller else 0
-        await what.fill(client, note.read_text(), range(start, size))
-    return folder.rename(done)
+async def _kept(what: Growing, size: int, plan: Plan) -> tuple[Path, Seed]:
+    """The seed's one experiment is what holds the data, or stands for it."""
+
+    async def fill(kind: Kind, folder: Path) -> Seed:
+        async with running(kind, folder) as (server, client):
+            holder = await what.begin(client)
+            await what.fill(client, holder, range(size))
+            servers.wait_until_quiet([server], timeout_s=60)
+        return Seed(experiments={str(size): holder})
+
+    return await kept(f"{what.name}-{size}", KINDS["riverrun"], plan.database, fill)
 
 
 # Runs of one experiment --------------------------------------------------------------------------
@@ -104,7 +97,7 @@ async def _searches(stage: Stage, _experiment: str, size: int) -> dict[str, Task
     return {way.name: await search(way, size)(stage) for way in SEARCHES}
 
 
-RUNS = Growing("growth", "runs", (5_000, 50_000, 500_000), _begin_runs, _fill_runs, _searches)
+RUNS = Growing("growth", (5_000, 50_000, 500_000), _begin_runs, _fill_runs, _searches)
 
 
 # Versions of one model ---------------------------------------------------------------------------
@@ -154,7 +147,6 @@ async def _version_tasks(stage: Stage, model: str, _size: int) -> dict[str, Task
 
 VERSIONS = Growing(
     "registry-growth",
-    "versions",
     (100, 100_000),
     _begin_versions,
     _fill_versions,

@@ -9,7 +9,7 @@ import asyncio
 import statistics
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,8 @@ class Measurement:
     p99_ms: float
     cpu_ms: float
     """Server's CPU time a call."""
+    database_cpu_ms: float
+    """That of the database's server, if it has one."""
     generator_share: float
     """Near 1.0 the generator was the limit, not the server."""
 
@@ -109,7 +111,7 @@ async def measure(server: Server, operation: Operation, extent: Extent) -> Measu
     clients = [Client(index, server.address) for index in range(extent.clients)]
     await asyncio.gather(*(_warm(client, operation, extent) for client in clients))
     tally = _Tally()
-    cpu, own = processes.cpu_s(server.pid), time.process_time()
+    cpu, own = _cpu_s(server), time.process_time()
     start = time.perf_counter()
     end = start + extent.duration_s
     try:
@@ -121,10 +123,10 @@ async def measure(server: Server, operation: Operation, extent: Extent) -> Measu
         tally.failures[f"no answer in {CALL_TIMEOUT_S} s"] += 1
     wall = time.perf_counter() - start
     own = time.process_time() - own
-    cpu = processes.cpu_s(server.pid) - cpu
+    cpu = [after - before for before, after in zip(cpu, _cpu_s(server), strict=True)]
     for client in clients:
         client.close()
-    return _summary(tally, wall_s=wall, server_cpu_s=cpu, own_cpu_s=own)
+    return _summary(tally, wall_s=wall, cpu_s=cpu, own_cpu_s=own)
 
 
 async def _warm(client: Client, operation: Operation, extent: Extent) -> None:
@@ -158,7 +160,15 @@ def _kind_of(failure: Exception) -> str:
     return f"{type(failure).__name__}: {failure}"[:160]
 
 
-def _summary(tally: _Tally, *, wall_s: float, server_cpu_s: float, own_cpu_s: float) -> Measurement:
+def _cpu_s(server: Server) -> tuple[float, float]:
+    """Of the server, and of its database's server."""
+    pid = server.database_pid
+    return processes.cpu_s(server.pid), 0 if pid is None else processes.cpu_s(pid)
+
+
+def _summary(
+    tally: _Tally, *, wall_s: float, cpu_s: Sequence[float], own_cpu_s: float
+) -> Measurement:
     latencies = sorted(tally.latencies_s)
     good = len(latencies)
     return Measurement(
@@ -169,7 +179,8 @@ def _summary(tally: _Tally, *, wall_s: float, server_cpu_s: float, own_cpu_s: fl
         rate=good / wall_s,
         p50_ms=statistics.median(latencies) * 1e3 if good else 0,
         p99_ms=latencies[min(good - 1, int(good * 0.99))] * 1e3 if good else 0,
-        cpu_ms=server_cpu_s * 1e3 / good if good else 0,
+        cpu_ms=cpu_s[0] * 1e3 / good if good else 0,
+        database_cpu_ms=cpu_s[1] * 1e3 / good if good else 0,
         generator_share=own_cpu_s / wall_s,
     )
 

@@ -11,14 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import plot
-from contest import Plan, Results
+from contest import Results
 from loadgen import Measurement
+from plan import Plan
 from scenarios import Scenario
 from servers import KINDS, ROOT, Kind
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 PLOT = ROOT / "docs" / "growth.svg"
-BEGIN = "<!-- bench:begin, written by bench/run.py -->"
+BEGIN = "<!-- bench:begin {database}, written by bench/run.py -->"
 END = "<!-- bench:end -->"
 IDLE_BYTES_MAX = 80e6
 PEAK_BYTES_MAX = 150e6
@@ -27,38 +28,44 @@ EXISTING_START_CPU_S = 0.4
 EMPTY_START_S = 3
 DISK_BYTES_MAX = 12e6
 GROWTH_MAX = 2
+PAGE_MS_MAX = 50
+BARE_LEAST = 0.4
 
 Table = list[list[str]]
 
 
 def write(results: Results, plan: Plan) -> None:
-    """Print what was found; after a run of everything, put it into the document."""
+    """Print what was found; after a run of everything, put it into the database's part."""
     text = "\n\n".join(part for part in _parts(results, plan) if part)
     print(f"\n{text}\n")
-    if plan.everything:
-        _replace_generated(text)
+    if not plan.everything:
+        return
+    _replace_generated(text, BEGIN.format(database=plan.database.name))
+    if "growth" in results.extras:
         PLOT.write_text(plot.plot(results.extras["growth"]))
 
 
-def save(results: Results) -> None:
+def save(results: Results, plan: Plan) -> None:
     """Also what an interrupted run has found."""
-    raw = ROOT / ".bench" / f"results-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    name = f"results-{plan.database.name}-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    raw = ROOT / ".bench" / name
     raw.parent.mkdir(exist_ok=True)
     raw.write_text(json.dumps(asdict(results), indent=1))
     print(f"raw results: {raw.relative_to(ROOT)}")
 
 
-def _replace_generated(text: str) -> None:
-    document = DOCUMENT.read_text()
-    before, _, rest = document.partition(BEGIN)
+def _replace_generated(text: str, begin: str) -> None:
+    before, found, rest = DOCUMENT.read_text().partition(begin)
+    assert found, f"{DOCUMENT.name} has no {begin}"
     _, _, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    DOCUMENT.write_text(f"{before}{begin}\n\n{text}\n\n{END}{after}")
 
 
 def _parts(results: Results, plan: Plan) -> list[str]:
     parts = [_machine(plan), _ratios(results, plan), _medians(results, plan), _refused(results)]
-    parts += [_memory(results), _cold_start(results), _disk(results)]
-    parts += [_growth(results), _registry_growth(results)]
+    parts += [_processor(results, plan), _memory(results), _cold_start(results), _disk(results)]
+    parts += [_growth(results), _growth_million(results), _registry_growth(results)]
+    parts += [_bare(results), _soak(results, plan)]
     return [*parts, _ceiling(results), _commands(plan)]
 
 
@@ -116,6 +123,26 @@ def _refused(results: Results) -> str:
     return "Not measured:\n\n" + "\n".join(lines) if lines else ""
 
 
+def _processor(results: Results, plan: Plan) -> str:
+    """Says on a database server where the time goes."""
+    if not plan.database.command:
+        return ""
+    rows = [["scenario", *(kind.title for kind in plan.kinds)]]
+    for scenario in plan.scenarios:
+        rounds = results.rounds.get(scenario.name, {})
+        rows.append([scenario.title, *(_cpu(rounds.get(kind.name, [])) for kind in plan.kinds)])
+    legend = f"Milliseconds a call: the server's own + {plan.database.title}'s for it."
+    title = "### Processor time"
+    return f"{title}\n\n{legend}\n\n{_table(rows)}" if len(rows) > 1 else ""
+
+
+def _cpu(rounds: list[Measurement]) -> str:
+    if not rounds:
+        return "–"
+    own = _median(rounds, lambda each: each.cpu_ms)
+    return f"{_number(own)} + {_number(_median(rounds, lambda each: each.database_cpu_ms))}"
+
+
 def _memory(results: Results) -> str:
     rows = [["server", "processes", "idle, MB", "peak, MB"]]
     for name, memory in results.memory.items():
@@ -160,6 +187,46 @@ def _growth(results: Results) -> str:
     return f"{title}\n\n{_grown(found, 'search', 'runs')}\n\n{image}"
 
 
+def _growth_million(results: Results) -> str:
+    found = results.extras.get("growth_million", {})
+    if not found:
+        return ""
+    slowest = max(list(found.values())[-1].values())
+    goal = _goal(f"< {PAGE_MS_MAX} ms", reached=slowest < PAGE_MS_MAX)
+    title = "### A page of 100 runs among a million: median latency"
+    return f"{title}\n\n{_grown(found, 'search', 'runs')}\n\nThe slowest: {slowest:.2f} ms{goal}."
+
+
+def _bare(results: Results) -> str:
+    found = results.extras.get("bare", {})
+    if not found:
+        return ""
+    ours, log, latest = (found[key]["metrics"] for key in ("riverrun", "log", "log_and_latest"))
+    goal = _goal(f"≥ {BARE_LEAST}", reached=ours / log >= BARE_LEAST)
+    rows = [["what writes 1000 metrics at a time, 8 at once", "metrics/s", "Riverrun's share"]]
+    rows.append(["log-batch", _number(ours), ""])
+    rows.append(["a loop of asyncpg: the packed row", _number(log), f"{ours / log:.2f}{goal}"])
+    rows.append(["the same, and ten latest values", _number(latest), f"{ours / latest:.2f}"])
+    return f"### Beside a bare loop\n\n{_table(rows)}"
+
+
+def _soak(results: Results, plan: Plan) -> str:
+    found = results.extras.get("soak", {})
+    if not found:
+        return ""
+    rows = [["calls", "clients", "calls/s", "median, ms", "99th percentile, ms", "failed"]]
+    for name, figures in found.items():
+        clients, p50, p99 = (_number(figures[key]) for key in ("clients", "p50_ms", "p99_ms"))
+        failed = f"{figures['failed']:.0f} of {figures['calls'] + figures['failed']:.0f}"
+        if figures["wrong"]:
+            failed += ", **and another history than was answered**"
+        rows.append([name, clients, _number(figures["rate"]), p50, p99, failed])
+    failed = sum(figures["failed"] + figures["wrong"] for figures in found.values())
+    goal = _goal("no error", reached=failed == 0)
+    title = f"### Three servers, 32 clients each, {plan.soak_minutes:g} minutes{goal}"
+    return f"{title}\n\n{_table(rows)}"
+
+
 def _registry_growth(results: Results) -> str:
     found = results.extras.get("registry_growth", {})
     title = "### Growth: median latency with many versions of one model\n\n"
@@ -196,14 +263,18 @@ def _machine(plan: Plan) -> str:
 
 
 def _commands(plan: Plan) -> str:
-    lines = [f"{kind.title + ':':26}{_command(kind)}" for kind in plan.kinds]
-    return "Commands, each in an empty folder:\n\n```\n" + "\n".join(lines) + "\n```"
+    database = plan.database
+    lines = {database.title: " ".join(database.command)} if database.command else {}
+    for kind in plan.kinds:
+        lines[kind.title] = _command(database.attach(kind, kind.name))
+    text = "\n".join(f"{title + ':':26}{command}" for title, command in lines.items())
+    return f"Commands, each in an empty folder:\n\n```\n{text}\n```".replace(f"{ROOT}/", "")
 
 
 def _command(kind: Kind) -> str:
     words = [f"{name}={value}" for name, value in kind.variables.items()]
-    words += kind.command(5000, Path("FOLDER"))
-    return " ".join(words).replace(f"{ROOT}/", "")
+    words += kind.command(5000, Path("FOLDER"), kind.store.uri if kind.store else "")
+    return " ".join(words)
 
 
 def _rate(results: Results, scenario: Scenario, server: str) -> float:

@@ -1,31 +1,59 @@
 """Measures Riverrun, MLflow and FastTrackML side by side and writes docs/benchmarks.md.
 
-    python bench/run.py                                              everything
+    python bench/run.py                                              everything on SQLite
+    python bench/run.py --database postgresql                        everything on PostgreSQL
     python bench/run.py --quick                                      a rough picture
     python bench/run.py --servers riverrun --scenarios log_metric    one figure, in seconds
 
-Only a run of everything rewrites the document. Raw results go to .bench/.
+Only a run of everything on a database rewrites its part of the document. Raw results go to .bench/.
 """
 
 import argparse
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import uvloop
 
 import report
 import servers
-from contest import Contest, Plan
-from footprint import EXTRAS
+from bare import bare
+from contest import Contest
+from databases import DATABASES
+from footprint import ceiling, cold_start, disk
+from growth import growth, growth_million, registry_growth
+from plan import Extra, Plan
 from registry import REGISTRY_SCENARIOS
-from scenarios import SCENARIOS
+from scenarios import POSTGRESQL_TARGETS, SCENARIOS, Scenario
 from servers import KINDS
+from soak import soak
 
-ALL = (*SCENARIOS, *REGISTRY_SCENARIOS)
+ALL = {scenario.name: scenario for scenario in (*SCENARIOS, *REGISTRY_SCENARIOS)}
+SCENARIOS_ON: Mapping[str, list[Scenario]] = {
+    "sqlite": list(ALL.values()),
+    "postgresql": [replace(ALL[name], targets=each) for name, each in POSTGRESQL_TARGETS.items()],
+    "mariadb": [replace(ALL[name], targets={}) for name in POSTGRESQL_TARGETS],
+}
+EXTRAS_ON: Mapping[str, Mapping[str, Extra]] = {
+    "sqlite": {
+        "cold_start": cold_start,
+        "disk": disk,
+        "growth": growth,
+        "registry_growth": registry_growth,
+        "ceiling": ceiling,
+    },
+    "postgresql": {
+        "bare": bare,
+        "growth_million": growth_million,
+        "soak": soak,
+        "ceiling": ceiling,
+    },
+    "mariadb": {"soak": soak, "ceiling": ceiling},
+}
 
 
 def main() -> None:
-    plan = _plan(_arguments())
+    plan = _plan()
     # Ends as Ctrl-C does, so that no server is left behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     servers.prepare(plan.kinds)
@@ -33,23 +61,47 @@ def main() -> None:
     try:
         uvloop.run(contest.run())
     finally:
-        report.save(contest.results)
+        report.save(contest.results, plan)
     report.write(contest.results, plan)
 
 
-def _arguments() -> argparse.Namespace:
+def _plan() -> Plan:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [scenario.name for scenario in ALL]
-    parser.add_argument("--servers", type=_listed(list(KINDS)), help=", ".join(KINDS))
+    extras = dict.fromkeys(name for each in EXTRAS_ON.values() for name in each)
+    parser.add_argument("--database", choices=DATABASES, default="sqlite")
+    parser.add_argument("--servers", type=_listed([*KINDS]), help=", ".join(KINDS))
     parser.add_argument(
-        "--scenarios", type=_listed([*names, *EXTRAS]), help=", ".join([*names, *EXTRAS])
+        "--scenarios", type=_listed([*ALL, *extras]), help=", ".join([*ALL, *extras])
     )
     parser.add_argument("--rounds", type=int, help="rounds a scenario (3; 1 when quick)")
     parser.add_argument("--duration", type=float, help="seconds a round (3; 1 when quick)")
+    parser.add_argument("--soak-minutes", type=float, default=10)
     parser.add_argument("--quick", action="store_true", help="one short round of what is fast")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    quick, database = bool(arguments.quick), str(arguments.database)
+    scenarios, extras = SCENARIOS_ON[database], EXTRAS_ON[database]
+    chosen = arguments.scenarios or [each.name for each in scenarios if each.quick or not quick] + (
+        [] if quick else list(extras)
+    )
+    kinds = [KINDS[name] for name in arguments.servers or KINDS]
+    kinds = [kind for kind in kinds if database in kind.schemes]
+    if not kinds:
+        parser.error(f"these servers cannot use {database}")
+    known = {*extras, *(each.name for each in scenarios)}
+    if unknown := [name for name in chosen if name not in known]:
+        parser.error(f"not measured on {database}: {', '.join(unknown)}")
+    return Plan(
+        database=DATABASES[database](),
+        kinds=kinds,
+        scenarios=[each for each in scenarios if each.name in chosen],
+        extras={name: extra for name, extra in extras.items() if name in chosen},
+        rounds=arguments.rounds or (1 if quick else 3),
+        duration_s=arguments.duration or (1 if quick else 3),
+        soak_minutes=arguments.soak_minutes,
+        everything=not (quick or arguments.servers or arguments.scenarios),
+    )
 
 
 def _listed(known: list[str]) -> Callable[[str], list[str]]:
@@ -62,21 +114,6 @@ def _listed(known: list[str]) -> Callable[[str], list[str]]:
         return chosen
 
     return names
-
-
-def _plan(arguments: argparse.Namespace) -> Plan:
-    quick = bool(arguments.quick)
-    chosen = arguments.scenarios or [each.name for each in ALL if each.quick or not quick] + (
-        [] if quick else list(EXTRAS)
-    )
-    return Plan(
-        kinds=[KINDS[name] for name in arguments.servers or KINDS],
-        scenarios=[scenario for scenario in ALL if scenario.name in chosen],
-        extras=[name for name in EXTRAS if name in chosen],
-        rounds=arguments.rounds or (1 if quick else 3),
-        duration_s=arguments.duration or (1 if quick else 3),
-        everything=not (quick or arguments.servers or arguments.scenarios),
-    )
 
 
 if __name__ == "__main__":

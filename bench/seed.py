@@ -1,9 +1,8 @@
-"""Databases filled in advance with runs and models to search and long histories, once, in
-.bench/seed.
+"""Databases filled in advance with runs and models to search and long histories, once, in .bench.
 
 Riverrun is filled through its API. The peers would need an hour for that, so their runs and points
-are inserted into their SQLite files while they are stopped; experiments, and one run for each
-history, come from their own API.
+are inserted into their tables while they are stopped; experiments, and one run for each history,
+come from their own API.
 """
 
 import asyncio
@@ -11,16 +10,16 @@ import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
-from typing import Any
 
 import servers
+from databases import Database, Insert, Row
 from loadgen import Client
 from servers import ROOT, Kind, Server
 from shapes import (
@@ -35,7 +34,6 @@ from shapes import (
     run_shape,
 )
 
-SEEDS = ROOT / ".bench" / "seed"
 SEARCHES = (10_000, 50_000)
 HISTORIES = (100_000, 1_000_000)
 MODELS = 10_000
@@ -52,23 +50,38 @@ class Seed:
     histories: dict[str, str] = field(default_factory=dict[str, str])
 
 
-async def seeded(kind: Kind) -> tuple[Path, Seed]:
-    """The folder with the kind's seeded data, to be copied before use, and what is in it."""
-    folder = SEEDS / f"{kind.seed}-{fingerprint(kind)}"
+Fill = Callable[[Kind, Path], Awaitable[Seed]]
+"""Starts the kind in the folder and stores something."""
+
+
+async def seeded(kind: Kind, database: Database) -> tuple[Path, Seed]:
+    fill = _through_api if kind.name == "riverrun" else partial(_by_insertion, database)
+    return await kept(kind.seed, kind, database, fill)
+
+
+async def kept(name: str, kind: Kind, database: Database, fill: Fill) -> tuple[Path, Seed]:
+    """The folder with what `fill` stores, once, and what is in it; to be copied before use.
+
+    On a server the rows are in the database of that name and used in place: what is measured there
+    only reads.
+    """
+    folder = database.seeds / f"{name}-{fingerprint(kind)}"
     if not folder.exists():
-        for outdated in SEEDS.glob(f"{kind.seed}-*"):
+        for outdated in database.seeds.glob(f"{name}-*"):
+            await database.drop(outdated.name)
             shutil.rmtree(outdated)
-        print(f"seeding {kind.seed} (once)", flush=True)
-        await _make(kind, folder)
+        print(f"storing {name} for {database.title} (once)", flush=True)
+        await _make(folder, database.attach(kind, folder.name), database, fill)
     return folder, Seed(**json.loads((folder / "seed.json").read_text()))
 
 
-async def _make(kind: Kind, folder: Path) -> None:
-    """A folder appears under its name when it is complete."""
-    making = SEEDS / f"making-{os.getpid()}"
-    fill = _through_api if kind.name == "riverrun" else _by_sql
+async def _make(folder: Path, kind: Kind, database: Database, fill: Fill) -> None:
+    """A folder appears under its name when all is complete."""
+    making = folder.with_name(f"making-{os.getpid()}")
+    await database.create(folder.name)
     try:
         seed = await fill(kind, making)
+        await database.analyze(folder.name)
         (making / "seed.json").write_text(json.dumps(asdict(seed)))
         making.rename(folder)
     finally:
@@ -126,20 +139,20 @@ async def _through_api(kind: Kind, folder: Path) -> Seed:
     return seed
 
 
-async def _by_sql(kind: Kind, folder: Path) -> Seed:
+async def _by_insertion(database: Database, kind: Kind, folder: Path) -> Seed:
     seed = Seed()
     async with running(kind, folder) as (_, client):
         for size in SEARCHES:
             seed.experiments[str(size)] = await create_experiment(client, f"search-{size}")
         for size in HISTORIES:
             seed.histories[str(size)] = await _history_run(client, size)
-    with closing(sqlite3.connect(folder / kind.database)) as database, database:
-        tables = FASTTRACKML if kind.seed == "fasttrackml" else MLFLOW
+    async with database.inserting(kind, folder) as insert:
+        tables = FastTrackMLTables(insert) if kind.seed == "fasttrackml" else Tables(insert)
         for size, experiment in seed.experiments.items():
-            tables.insert_runs(database, int(experiment), int(size))
+            await tables.insert_runs(int(experiment), int(size))
         for size, run_id in seed.histories.items():
-            tables.insert_history(database, run_id, int(size))
-        tables.insert_models(database, MODELS)
+            await tables.insert_history(run_id, int(size))
+        await tables.insert_models(MODELS)
     return seed
 
 
@@ -201,69 +214,64 @@ async def _log_history(client: Client, run_id: str, size: int) -> None:
         await client.post("/runs/log-batch", {"run_id": run_id, "metrics": metrics})
 
 
-Row = tuple[Any, ...]
-
-
 class Tables:
     """Inserts into a peer's schema what its API would have written. Here: MLflow's."""
 
     run = (
-        "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id,"
-        " status, start_time, source_version, lifecycle_stage, artifact_uri, experiment_id)"
-        " VALUES (?, ?, 'UNKNOWN', '', '', '', 'RUNNING', ?, '', 'active', ?, ?)"
+        *("run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id"),
+        *("status", "start_time", "source_version", "lifecycle_stage", "artifact_uri"),
+        "experiment_id",
     )
-    param = "INSERT INTO params (run_uuid, key, value) VALUES (?, ?, ?)"
-    tag = "INSERT INTO tags (run_uuid, key, value) VALUES (?, ?, ?)"
-    metric = (
-        "INSERT INTO metrics (run_uuid, key, value, timestamp, step, is_nan)"
-        " VALUES (?, ?, ?, ?, ?, 0)"
-    )
-    latest = (
-        "INSERT INTO latest_metrics (run_uuid, key, value, timestamp, step, is_nan)"
-        " VALUES (?, ?, ?, ?, ?, 0)"
-    )
+    param: tuple[str, ...] = ("run_uuid", "key", "value")
+    tag = ("run_uuid", "key", "value")
+    metric: tuple[str, ...] = ("run_uuid", "key", "value", "timestamp", "step", "is_nan")
+    latest = metric
 
-    model = (
-        "INSERT INTO registered_models (name, creation_time, last_updated_time, description)"
-        " VALUES (?, ?, ?, ?)"
-    )
-    model_tag = "INSERT INTO registered_model_tags (name, key, value) VALUES (?, ?, ?)"
+    model = ("name", "creation_time", "last_updated_time", "description")
+    model_tag = ("name", "key", "value")
     version = (
-        "INSERT INTO model_versions (name, version, creation_time, last_updated_time,"
-        " description, current_stage, source, storage_location, run_id, run_link, status)"
-        " VALUES (?1, ?2, ?3, ?3, '', ?4, ?5, ?5, '', '', 'READY')"
+        *("name", "version", "creation_time", "last_updated_time", "description"),
+        *("current_stage", "source", "storage_location", "run_id", "run_link", "status"),
     )
 
-    def insert_runs(self, database: sqlite3.Connection, experiment: int, size: int) -> None:
+    def __init__(self, insert: Insert) -> None:
+        self._insert = insert
+
+    async def insert_runs(self, experiment: int, size: int) -> None:
         for indices in _chunks(range(size), 1000):
             named = [(uuid.uuid4().hex, run_shape(index)) for index in indices]
-            database.executemany(self.run, [self.run_row(*each, experiment) for each in named])
-            database.executemany(self.param, _rows(named, "params"))
-            database.executemany(self.tag, self.tag_rows(named))
+            runs = [self.run_row(*each, experiment) for each in named]
             metrics = list(self.metric_rows(named))
-            database.executemany(self.metric, metrics)
-            database.executemany(self.latest, metrics)
-        self.finish(database)
+            await self._insert("runs", self.run, runs)
+            await self._insert("params", self.param, _rows(named, "params"))
+            await self._insert("tags", self.tag, self.tag_rows(named))
+            await self._insert("metrics", self.metric, metrics)
+            await self._insert("latest_metrics", self.latest, metrics)
 
-    def insert_history(self, database: sqlite3.Connection, run_id: str, size: int) -> None:
+    async def insert_history(self, run_id: str, size: int) -> None:
         for indices in _chunks(range(size), POINTS_A_CALL):
             points = map(point, indices)
-            rows = [(run_id, KEY, value, timestamp, step) for step, timestamp, value in points]
-            database.executemany(self.metric, rows)
+            rows = [
+                self.metric_row(run_id, KEY, value, timestamp, step)
+                for step, timestamp, value in points
+            ]
+            await self._insert("metrics", self.metric, rows)
             if indices[-1] == size - 1:
-                database.execute(self.latest, rows[-1])
-        self.finish(database)
+                await self._insert("latest_metrics", self.latest, rows[-1:])
 
-    def insert_models(self, database: sqlite3.Connection, models: int) -> None:
+    async def insert_models(self, models: int) -> None:
         shapes = [model_shape(index) for index in range(models)]
-        database.executemany(self.model, [_model_row(shape) for shape in shapes])
-        tags = ((shape.name, *tag) for shape in shapes for tag in shape.tags)
-        database.executemany(self.model_tag, tags)
-        database.executemany(self.version, [row for each in shapes for row in _version_rows(each)])
+        tags = [(shape.name, *tag) for shape in shapes for tag in shape.tags]
+        versions = [row for shape in shapes for row in _version_rows(shape)]
+        await self._insert("registered_models", self.model, map(_model_row, shapes))
+        await self._insert("registered_model_tags", self.model_tag, tags)
+        await self._insert("model_versions", self.version, versions)
 
     def run_row(self, run_id: str, shape: RunShape, experiment: int) -> Row:
         uri = f"mlflow-artifacts:/{experiment}/{run_id}/artifacts"
-        return run_id, shape.name, shape.start_time, uri, experiment
+        source = ("UNKNOWN", "", "", "")
+        stage = ("RUNNING", shape.start_time, "", "active")
+        return (run_id, shape.name, *source, *stage, uri, experiment)
 
     def tag_rows(self, named: list[tuple[str, RunShape]]) -> Iterator[Row]:
         yield from _rows(named, "tags")
@@ -272,38 +280,36 @@ class Tables:
 
     def metric_rows(self, named: list[tuple[str, RunShape]]) -> Iterator[Row]:
         for run_id, shape in named:
-            yield from ((run_id, *metric, shape.start_time, 1) for metric in shape.metrics)
+            for key, value in shape.metrics:
+                yield self.metric_row(run_id, key, value, shape.start_time, 1)
 
-    def finish(self, database: sqlite3.Connection) -> None:
-        """What the peer keeps beyond the rows themselves."""
+    def metric_row(self, run_id: str, key: str, value: float, timestamp: int, step: int) -> Row:
+        return run_id, key, value, timestamp, step, False
 
 
 class FastTrackMLTables(Tables):
     """The same tables, with a number for each run and for each point of a series."""
 
-    param = "INSERT INTO params (run_uuid, key, value_str) VALUES (?, ?, ?)"
-    metric = (
-        "INSERT INTO metrics (run_uuid, key, value, timestamp, step, is_nan, iter, context_id)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, 0, max(?5, 1), 1)"
-    )
-    latest = (
-        "INSERT INTO latest_metrics"
-        " (run_uuid, key, value, timestamp, step, is_nan, last_iter, context_id)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, 0, max(?5, 1), 1)"
-    )
+    run = (*Tables.run, "row_num")
+    param = ("run_uuid", "key", "value_str")
+    metric = (*Tables.metric, "iter", "context_id")
+    latest = (*Tables.latest, "last_iter", "context_id")
+
+    def __init__(self, insert: Insert) -> None:
+        super().__init__(insert)
+        self._numbers = count(len(HISTORIES))  # Its API gave the first to the histories' runs.
+
+    async def insert_models(self, models: int) -> None:
+        """It has no registry."""
+
+    def run_row(self, run_id: str, shape: RunShape, experiment: int) -> Row:
+        return *super().run_row(run_id, shape, experiment), next(self._numbers)
 
     def tag_rows(self, named: list[tuple[str, RunShape]]) -> Iterator[Row]:
         return _rows(named, "tags")
 
-    def insert_models(self, database: sqlite3.Connection, models: int) -> None:
-        """It has no registry."""
-
-    def finish(self, database: sqlite3.Connection) -> None:
-        database.execute("UPDATE runs SET row_num = rowid - 1")
-
-
-MLFLOW = Tables()
-FASTTRACKML = FastTrackMLTables()
+    def metric_row(self, run_id: str, key: str, value: float, timestamp: int, step: int) -> Row:
+        return *super().metric_row(run_id, key, value, timestamp, step), max(step, 1), 1
 
 
 def _rows(named: list[tuple[str, RunShape]], part: str) -> Iterator[Row]:
@@ -316,7 +322,9 @@ def _model_row(shape: ModelShape) -> Row:
 
 def _version_rows(shape: ModelShape) -> Iterator[Row]:
     for version, stage in ((1, "None"), (2, "Production")):
-        yield shape.name, version, BASE_MS, stage, shape.source(version)
+        source = shape.source(version)
+        times = (BASE_MS, BASE_MS)
+        yield (shape.name, version, *times, "", stage, source, source, "", "", "READY")
 
 
 def _chunks(numbers: range, size: int) -> Iterator[list[int]]:

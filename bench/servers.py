@@ -28,6 +28,15 @@ class ServerFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """A database on a database server, and the process of that."""
+
+    name: str
+    uri: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """One server and the way it is run, in its data folder as working directory."""
 
@@ -35,47 +44,63 @@ class Kind:
     title: str
     seed: str
     """Kinds with the same value share one seeded database."""
-    database: str
-    command: Callable[[int, Path], list[str]]
+    file: str
+    """What it keeps its rows in, if that is SQLite."""
+    command: Callable[[int, Path, str], list[str]]
+    """From its port, its data folder and its database's URI, which is empty for SQLite."""
+    schemes: Mapping[str, str]
+    """How the URIs begin, by the databases that it can use."""
+    store: Store | None = None
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     settle_s: float = 1.0
     """Upstream goes on importing for about half a minute after its first answer."""
 
 
-def riverrun_command(port: int, folder: Path) -> list[str]:
+def riverrun_command(port: int, folder: Path, uri: str) -> list[str]:
     return [
         *(str(ROOT / ".venv/bin/riverrun"), "server", "--port", str(port)),
-        *("--backend-store-uri", f"sqlite:///{folder / 'riverrun.db'}"),
+        *("--backend-store-uri", uri or f"sqlite:///{folder / 'riverrun.db'}"),
         *("--artifacts-destination", str(folder / "artifacts")),
     ]
 
 
-def mlflow_command(port: int, _folder: Path) -> list[str]:
-    return [str(ENVIRONMENTS / "bench-mlflow/bin/mlflow"), "server", "--port", str(port)]
+def mlflow_command(port: int, _folder: Path, uri: str) -> list[str]:
+    database = ("--backend-store-uri", uri) if uri else ()
+    program = str(ENVIRONMENTS / "bench-mlflow/bin/mlflow")
+    return [program, "server", "--port", str(port), *database]
 
 
-def fasttrackml_command(port: int, _folder: Path) -> list[str]:
-    address = f"127.0.0.1:{port}"
-    return [str(ENVIRONMENTS / "bench-fasttrackml/bin/fml"), "server", "-a", address]
+def fasttrackml_command(port: int, _folder: Path, uri: str) -> list[str]:
+    database = ("--database-uri", uri) if uri else ()
+    program = str(ENVIRONMENTS / "bench-fasttrackml/bin/fml")
+    return [program, "server", "-a", f"127.0.0.1:{port}", *database]
 
 
-def empty_command(port: int, _folder: Path) -> list[str]:
+def empty_command(port: int, _folder: Path, _uri: str) -> list[str]:
     return [sys.executable, str(ROOT / "bench/empty_server.py"), str(port)]
 
 
 # Only loopback is spoken to, so upstream's usage reports are off.
 MLFLOW_VARIABLES = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 UVLOOP = {"PYTHONPATH": str(ENVIRONMENTS / "bench-uvloop")}
+RIVERRUN_SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "mariadb": "mysql"}
+MLFLOW_SCHEMES = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg2",
+    "mariadb": "mysql+pymysql",
+}
+FASTTRACKML_SCHEMES = {"sqlite": "sqlite", "postgresql": "postgres"}
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("riverrun", "Riverrun", "riverrun", "riverrun.db", riverrun_command),
+        Kind("riverrun", "Riverrun", "riverrun", "riverrun.db", riverrun_command, RIVERRUN_SCHEMES),
         Kind(
             "mlflow",
             "MLflow 3.17.2, defaults",
             "mlflow",
             "mlflow.db",
             mlflow_command,
+            MLFLOW_SCHEMES,
             variables=MLFLOW_VARIABLES,
             settle_s=30,
         ),
@@ -85,6 +110,7 @@ KINDS = {
             "mlflow",
             "mlflow.db",
             mlflow_command,
+            MLFLOW_SCHEMES,
             variables=MLFLOW_VARIABLES | UVLOOP,
             settle_s=30,
         ),
@@ -94,10 +120,11 @@ KINDS = {
             "fasttrackml",
             "fasttrackml.db",
             fasttrackml_command,
+            FASTTRACKML_SCHEMES,
         ),
     )
 }
-EMPTY = Kind("empty", "Empty server", "", "", empty_command, settle_s=0)
+EMPTY = Kind("empty", "Empty server", "", "", empty_command, {}, settle_s=0)
 
 
 @dataclass(slots=True)
@@ -115,6 +142,11 @@ class Server:
     @property
     def name(self) -> str:
         return self.kind.name
+
+    @property
+    def database_pid(self) -> int | None:
+        """That of the database's server, if it has one."""
+        return self.kind.store.pid if self.kind.store else None
 
 
 def prepare(kinds: list[Kind]) -> None:
@@ -149,11 +181,12 @@ def _wait_until_healthy(server: Server, poll_s: float) -> None:
 
 def spawn(kind: Kind, folder: Path) -> Server:
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
+    uri = kind.store.uri if kind.store else ""
     with (folder / "server.log").open("ab") as log:
         started_at = time.monotonic()
         process = subprocess.Popen(
-            kind.command(port, folder),
+            kind.command(port, folder, uri),
             cwd=folder,
             env={**os.environ, **kind.variables},
             stdin=subprocess.DEVNULL,
@@ -174,12 +207,14 @@ def settle(servers: list[Server]) -> None:
 def wait_until_quiet(
     servers: list[Server], *, timeout_s: float, window_s: float = 0.3, share_max: float = 0.1
 ) -> None:
-    """Background work of one server, such as compaction, must not slow the next one down."""
+    """Background work of one server, or of its database, must not slow the next one down."""
+    pids = {server.pid for server in servers}
+    pids |= {server.database_pid for server in servers if server.database_pid is not None}
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        before = sum(processes.cpu_s(server.pid) for server in servers)
+        before = sum(map(processes.cpu_s, pids))
         time.sleep(window_s)
-        used = sum(processes.cpu_s(server.pid) for server in servers) - before
+        used = sum(map(processes.cpu_s, pids)) - before
         if used / window_s <= share_max:
             return
 
@@ -214,7 +249,7 @@ def last_lines(server: Server) -> str:
     return log.read_text(errors="replace")[-600:] if log.exists() else "no log"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
