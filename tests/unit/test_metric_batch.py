@@ -3,7 +3,7 @@
 from itertools import groupby
 from math import isnan, nan
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from riverrun.services.metric_batch import metric_batch
@@ -42,7 +42,13 @@ def rank(point: MetricInput) -> tuple[int, int, float]:
     return point.step or 0, point.timestamp, value
 
 
+def of_keys(keys: str) -> list[MetricInput]:
+    return [MetricInput(key, float(step), 0, step) for step, key in enumerate(keys)]
+
+
 @given(batches())
+@example(of_keys("abbabb"))
+@example(of_keys("ababa"))
 def test_the_latest_value_of_each_key_is_upstreams(points: list[MetricInput]):
     by_key = groupby(sorted(points, key=lambda point: point.key), key=lambda point: point.key)
     expected = sorted((IDS[key], *newest(list(group))) for key, group in by_key)

@@ -128,7 +128,9 @@ def _period(keys: list[str]) -> int:
         period = keys.index(keys[0], 1)
     except (ValueError, IndexError):
         return len(keys)
-    return period if keys == keys[:period] * (len(keys) // period) else len(keys)
+    first = keys[:period]
+    is_periodic = len(set(first)) == period and keys == first * (len(keys) // period)
+    return period if is_periodic else len(keys)
 
 
 def metric_batch(points: Sequence[Point]) -> MetricBatch:
