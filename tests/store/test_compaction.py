@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from math import nan
-from pathlib import Path
 from random import Random
 from typing import TypeVar
 
@@ -29,7 +28,6 @@ from riverrun.store import metrics
 from riverrun.store.engine import ConflictError, Engine, Tx, Work
 from riverrun.store.metrics import ChunkPlace
 from riverrun.store.points import Place, encode_log
-from riverrun.store.sqlite import SqliteEngine
 
 T = TypeVar("T")
 
@@ -40,11 +38,6 @@ CHUNK_POINTS_MAX = 6_000
 
 Point = tuple[int, int, float]
 """Timestamp, step, value."""
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "riverrun.db"
 
 
 async def log(
@@ -122,8 +115,8 @@ def steps(start: int, count: int) -> list[Point]:
     return [(1_000 + step, step, step / 7) for step in range(start, start + count)]
 
 
-def test_a_log_becomes_chunks_of_each_metric(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_a_log_becomes_chunks_of_each_metric(database: str):
+    async def story(engine: Engine) -> None:
         for start in range(0, 10_000, 500):
             await log(engine, steps(start, 500))
             await log(engine, steps(start, 50), key=ACCURACY)
@@ -133,22 +126,22 @@ def test_a_log_becomes_chunks_of_each_metric(path: Path):
         accuracy = [point for start in range(0, 10_000, 500) for point in steps(start, 50)]
         await expect(engine, accuracy, key=ACCURACY)
 
-    play(path, story)
+    play(database, story)
 
 
-def test_a_run_without_a_log_has_nothing_to_compact(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_a_run_without_a_log_has_nothing_to_compact(database: str):
+    async def story(engine: Engine) -> None:
         await Compactor(engine).compact(RUN, ended=True)
         assert await chunks(engine) == []
 
-    play(path, story)
+    play(database, story)
 
 
-def test_points_that_come_twice_are_there_once(path: Path):
+def test_points_that_come_twice_are_there_once(database: str):
     """In one call, in two, before and after a compaction."""
     points = [*steps(0, 100), (5, 5, nan), (5, 5, nan), (5, 5, 0.0), (5, 5, -0.0), (5, 5, 1.0)]
 
-    async def story(engine: SqliteEngine) -> None:
+    async def story(engine: Engine) -> None:
         compactor = Compactor(engine)
         await log(engine, points + points)
         assert await history(engine) == places(points)
@@ -161,11 +154,11 @@ def test_points_that_come_twice_are_there_once(path: Path):
         found = await expect(engine, points)
         assert len(found) == 1
 
-    play(path, story)
+    play(database, story)
 
 
-def test_small_chunks_at_the_end_are_merged_when_there_are_many(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_small_chunks_at_the_end_are_merged_when_there_are_many(database: str):
+    async def story(engine: Engine) -> None:
         counts: list[int] = []
         for n in range(20):
             await log(engine, steps(n * 10, 10))
@@ -175,11 +168,11 @@ def test_small_chunks_at_the_end_are_merged_when_there_are_many(path: Path):
         assert max(counts) == SMALL_CHUNKS_MAX - 1
         assert counts[:8] == [1, 2, 3, 4, 5, 6, 7, 1]
 
-    play(path, story)
+    play(database, story)
 
 
-def test_small_chunks_at_the_end_are_merged_when_they_hold_enough(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_small_chunks_at_the_end_are_merged_when_they_hold_enough(database: str):
+    async def story(engine: Engine) -> None:
         size = MERGED_POINTS // 3 + 1
         for n in range(3):
             await log(engine, steps(n * size, size))
@@ -187,11 +180,11 @@ def test_small_chunks_at_the_end_are_merged_when_they_hold_enough(path: Path):
             found = await expect(engine, steps(0, n * size + size))
             assert len(found) == (1, 2, 1)[n]
 
-    play(path, story)
+    play(database, story)
 
 
-def test_large_chunks_stay_as_they_are(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_large_chunks_stay_as_they_are(database: str):
+    async def story(engine: Engine) -> None:
         await log(engine, steps(0, 5_000))
         await Compactor(engine).compact(RUN, ended=False)
         (first,) = await chunks(engine)
@@ -200,11 +193,11 @@ def test_large_chunks_stay_as_they_are(path: Path):
         found = await expect(engine, steps(0, 10_000))
         assert found[0] == first
 
-    play(path, story)
+    play(database, story)
 
 
-def test_the_end_of_a_run_merges_what_is_small(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_the_end_of_a_run_merges_what_is_small(database: str):
+    async def story(engine: Engine) -> None:
         for n in range(5):
             await log(engine, steps(n * 10, 10))
             await Compactor(engine).compact(RUN, ended=False)
@@ -213,11 +206,11 @@ def test_the_end_of_a_run_merges_what_is_small(path: Path):
         await Compactor(engine).compact(RUN, ended=True)
         assert len(await expect(engine, steps(0, 51))) == 1
 
-    play(path, story)
+    play(database, story)
 
 
-def test_late_points_are_written_into_the_chunks_they_fall_into(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_late_points_are_written_into_the_chunks_they_fall_into(database: str):
+    async def story(engine: Engine) -> None:
         await log(engine, steps(0, 20_000))
         await Compactor(engine).compact(RUN, ended=False)
         before = await chunks(engine)
@@ -229,7 +222,7 @@ def test_late_points_are_written_into_the_chunks_they_fall_into(path: Path):
         # One was rewritten, the others are the same.
         assert len({each.chunk_id for each in before} - {each.chunk_id for each in after}) == 1
 
-    play(path, story)
+    play(database, story)
 
 
 @pytest.mark.parametrize(
@@ -242,8 +235,8 @@ def test_late_points_are_written_into_the_chunks_they_fall_into(path: Path):
     ],
     ids=["before all", "on the first place", "around all", "after all"],
 )
-def test_late_points_may_come_anywhere(path: Path, late: list[Point], rewritten: int):
-    async def story(engine: SqliteEngine) -> None:
+def test_late_points_may_come_anywhere(database: str, late: list[Point], rewritten: int):
+    async def story(engine: Engine) -> None:
         await log(engine, steps(0, 20_000))
         await Compactor(engine).compact(RUN, ended=False)
         before = await chunks(engine)
@@ -253,13 +246,13 @@ def test_late_points_may_come_anywhere(path: Path, late: list[Point], rewritten:
         gone = {each.chunk_id for each in before} - {each.chunk_id for each in after}
         assert len(gone) == rewritten
 
-    play(path, story)
+    play(database, story)
 
 
-def test_many_points_may_share_one_place(path: Path):
+def test_many_points_may_share_one_place(database: str):
     """A client that never gives steps and logs within one millisecond."""
 
-    async def story(engine: SqliteEngine) -> None:
+    async def story(engine: Engine) -> None:
         points: list[Point] = steps(0, 3_000)
         for n in range(4):
             same = [(2_000, 1_000, float(n * 3_000 + m)) for m in range(3_000)]
@@ -272,13 +265,13 @@ def test_many_points_may_share_one_place(path: Path):
                 await expect(engine, points)
         assert await history(engine, page=700) == places(points)
 
-    play(path, story)
+    play(database, story)
 
 
-def test_a_large_log_is_worked_off_in_slices(path: Path):
+def test_a_large_log_is_worked_off_in_slices(database: str):
     count = SLICE_BYTES // (28 * 10_000) + 2
 
-    async def story(engine: SqliteEngine) -> None:
+    async def story(engine: Engine) -> None:
         for n in reversed(range(count)):
             await log(engine, steps(n * 10_000, 10_000))
         writes = Counting(engine)
@@ -286,11 +279,11 @@ def test_a_large_log_is_worked_off_in_slices(path: Path):
         assert writes.writes == 2
         await expect(engine, steps(0, count * 10_000))
 
-    play(path, story)
+    play(database, story)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_points_in_any_order_are_a_set(path: Path, seed: int):
+def test_points_in_any_order_are_a_set(database: str, seed: int):
     random = Random(seed)
 
     def some_points() -> list[Point]:
@@ -301,7 +294,7 @@ def test_points_in_any_order_are_a_set(path: Path, seed: int):
             for _ in range(random.choice((1, 5, 300, 3_000)))
         ]
 
-    async def story(engine: SqliteEngine) -> None:
+    async def story(engine: Engine) -> None:
         everything: list[Point] = []
         compactor = Compactor(engine)
         for _ in range(15):
@@ -315,7 +308,7 @@ def test_points_in_any_order_are_a_set(path: Path, seed: int):
             await compactor.compact(RUN, ended=random.random() < 0.2)
             await expect(engine, everything)
 
-    play(path, story)
+    play(database, story)
 
 
 # Interruptions -----------------------------------------------------------------------------------
@@ -333,8 +326,8 @@ class Passing:
     async def glance(self, work: Work[T]) -> T:
         return await self.engine.glance(work)
 
-    async def write(self, work: Work[T]) -> T:
-        return await self.engine.write(work)
+    async def write(self, work: Work[T], *, key: bytes = b"") -> T:
+        return await self.engine.write(work, key=key)
 
     async def trouble(self) -> str | None:
         return await self.engine.trouble()
@@ -346,23 +339,23 @@ class Passing:
 class Counting(Passing):
     writes = 0
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, key: bytes = b"") -> T:
         self.writes += 1
-        return await super().write(work)
+        return await super().write(work, key=key)
 
 
 class FailingBefore(Passing):
     """The server dies, or its disk is full, between reading and writing."""
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, key: bytes = b"") -> T:
         raise TemporarilyUnavailable("The disk is full.")
 
 
 class FailingAfter(Passing):
     """The server dies before it learns that it has written."""
 
-    async def write(self, work: Work[T]) -> T:
-        await super().write(work)
+    async def write(self, work: Work[T], *, key: bytes = b"") -> T:
+        await super().write(work, key=key)
         raise TemporarilyUnavailable("Nobody was there to hear the answer.")
 
 
@@ -374,18 +367,18 @@ class Overtaken(Passing):
         self.by_compaction = by_compaction
         self.writes = 0
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, key: bytes = b"") -> T:
         self.writes += 1
         if self.writes == 1:
             await log(self.engine, steps(5_000, 10))
             if self.by_compaction:
                 await Compactor(self.engine).compact(RUN, ended=False)
-        return await super().write(work)
+        return await super().write(work, key=key)
 
 
 @pytest.mark.parametrize("failing", [FailingBefore, FailingAfter])
-def test_an_interrupted_compaction_is_simply_done_again(path: Path, failing: type[Passing]):
-    async def story(engine: SqliteEngine) -> None:
+def test_an_interrupted_compaction_is_simply_done_again(database: str, failing: type[Passing]):
+    async def story(engine: Engine) -> None:
         await log(engine, steps(0, 9_000))
         await Compactor(engine).compact(RUN, ended=False)
         everything = [*steps(0, 9_000), (4_000, 3, 3.0), *steps(9_000, 100)]
@@ -398,12 +391,12 @@ def test_an_interrupted_compaction_is_simply_done_again(path: Path, failing: typ
         await Compactor(engine).compact(RUN, ended=False)
         await expect(engine, everything)
 
-    play(path, story)
+    play(database, story)
 
 
 @pytest.mark.parametrize("by_compaction", [False, True])
-def test_a_compaction_that_was_overtaken_begins_again(path: Path, *, by_compaction: bool):
-    async def story(engine: SqliteEngine) -> None:
+def test_a_compaction_that_was_overtaken_begins_again(database: str, *, by_compaction: bool):
+    async def story(engine: Engine) -> None:
         await log(engine, steps(0, 100))
         everything = [*steps(0, 100), *steps(5_000, 10)]
         await Compactor(Overtaken(engine, by_compaction=by_compaction)).compact(RUN, ended=False)
@@ -411,11 +404,11 @@ def test_a_compaction_that_was_overtaken_begins_again(path: Path, *, by_compacti
         await Compactor(engine).compact(RUN, ended=False)
         await expect(engine, everything)
 
-    play(path, story)
+    play(database, story)
 
 
-def test_two_compactions_of_one_run_at_once_lose_nothing(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_two_compactions_of_one_run_at_once_lose_nothing(database: str):
+    async def story(engine: Engine) -> None:
         everything: list[Point] = []
         for n in range(10):
             points = [(time, step, value + n) for time, step, value in steps(n * 50, 200)]
@@ -425,11 +418,11 @@ def test_two_compactions_of_one_run_at_once_lose_nothing(path: Path):
             await asyncio.gather(*(compactor.compact(RUN, ended=False) for _ in range(4)))
             await expect(engine, everything)
 
-    play(path, story)
+    play(database, story)
 
 
-def test_readers_see_every_point_while_it_moves(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_readers_see_every_point_while_it_moves(database: str):
+    async def story(engine: Engine) -> None:
         everything: list[Point] = []
 
         async def keep_reading() -> int:
@@ -448,7 +441,7 @@ def test_readers_see_every_point_while_it_moves(path: Path):
             await Compactor(engine).compact(RUN, ended=n % 10 == 9)
         assert await reading > 3
 
-    play(path, story)
+    play(database, story)
 
 
 # In the background -------------------------------------------------------------------------------
@@ -480,8 +473,8 @@ async def until_compacted(engine: Engine, run: bytes = RUN) -> None:
     ],
     ids=["rows and points", "rows", "points"],
 )
-def test_a_run_is_compacted_when_its_log_has_grown(path: Path, rows: int, points: int):
-    async def story(engine: SqliteEngine) -> None:
+def test_a_run_is_compacted_when_its_log_has_grown(database: str, rows: int, points: int):
+    async def story(engine: Engine) -> None:
         async with running(engine) as compactor:
             batches = [steps(n * points, points) for n in range(rows)]
             await asyncio.gather(*(log(engine, batch) for batch in batches))
@@ -493,11 +486,11 @@ def test_a_run_is_compacted_when_its_log_has_grown(path: Path, rows: int, points
             await until_compacted(engine)
         await expect(engine, steps(0, rows * points))
 
-    play(path, story)
+    play(database, story)
 
 
-def test_a_run_is_compacted_when_it_ends(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_a_run_is_compacted_when_it_ends(database: str):
+    async def story(engine: Engine) -> None:
         async with running(engine) as compactor:
             await log(engine, steps(0, 1))
             compactor.logged(RUN, 1)
@@ -505,14 +498,14 @@ def test_a_run_is_compacted_when_it_ends(path: Path):
             await until_compacted(engine)
         await expect(engine, steps(0, 1))
 
-    play(path, story)
+    play(database, story)
 
 
-def test_what_an_earlier_server_left_is_compacted_when_it_is_old(path: Path):
+def test_what_an_earlier_server_left_is_compacted_when_it_is_old(database: str):
     old = now_us() - (OLD_AFTER_S + 5) * 1_000_000
     young = bytes(16)
 
-    async def story(engine: SqliteEngine) -> None:
+    async def story(engine: Engine) -> None:
         await log(engine, steps(0, 10), seq=old)
         await log(engine, steps(10, 10))
         await log(engine, steps(0, 10), run=young)
@@ -521,23 +514,23 @@ def test_what_an_earlier_server_left_is_compacted_when_it_is_old(path: Path):
         await expect(engine, steps(0, 20))
         assert await log_rows(engine, young) == 1
 
-    play(path, story)
+    play(database, story)
 
 
 @pytest.mark.parametrize("error", [TemporarilyUnavailable("The disk is full."), ConflictError()])
-def test_a_compaction_that_fails_does_not_end_all_others(path: Path, error: Exception):
+def test_a_compaction_that_fails_does_not_end_all_others(database: str, error: Exception):
     other = bytes(16)
 
     class FailingOnce(Passing):
         failures = 0
 
-        async def write(self, work: Work[T]) -> T:
+        async def write(self, work: Work[T], *, key: bytes = b"") -> T:
             if not self.failures:
                 self.failures += 1
                 raise error
-            return await super().write(work)
+            return await super().write(work, key=key)
 
-    async def story(engine: SqliteEngine) -> None:
+    async def story(engine: Engine) -> None:
         await log(engine, steps(0, 10))
         await log(engine, steps(0, 10), run=other)
         async with running(FailingOnce(engine)) as compactor:
@@ -549,4 +542,4 @@ def test_a_compaction_that_fails_does_not_end_all_others(path: Path, error: Exce
             await until_compacted(engine)
         await expect(engine, steps(0, 10))
 
-    play(path, story)
+    play(database, story)

@@ -4,11 +4,9 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Any
 
-import pytest
 from tests.store.engines import play
 
 from riverrun.auth.viewer import DEFAULT_WORKSPACE, Viewer
@@ -21,21 +19,16 @@ from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import NewRun, RunChange, Runs
 from riverrun.services.values import ValueRules
 from riverrun.store import documents as store
-from riverrun.store.sqlite import SqliteEngine
+from riverrun.store.engine import Engine
 
 ALICE = Viewer(name="alice", workspace=DEFAULT_WORKSPACE, all_powerful=True)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "riverrun.db"
 
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
     """The services around one engine."""
 
-    engine: SqliteEngine
+    engine: Engine
     runs: Runs
     writer: RunWriter
     documents: Documents
@@ -71,8 +64,8 @@ class Tracking:
         raise AssertionError("the document was never stored")
 
 
-def tell(path: Path, story: Callable[[Tracking], Coroutine[Any, Any, None]]) -> None:
-    async def telling(engine: SqliteEngine) -> None:
+def tell(database: str, story: Callable[[Tracking], Coroutine[Any, Any, None]]) -> None:
+    async def telling(engine: Engine) -> None:
         compactor, key_names = Compactor(engine), KeyNames(engine)
         values = ValueRules(truncate=True)
         rules = ArtifactRules("mlflow-artifacts:", location_length_max=500, allowed_schemes=())
@@ -81,30 +74,30 @@ def tell(path: Path, story: Callable[[Tracking], Coroutine[Any, Any, None]]) -> 
         writer = RunWriter(engine, key_names=key_names, compactor=compactor, values=values)
         await story(Tracking(engine, runs, writer, Documents(engine)))
 
-    play(path, telling)
+    play(database, telling)
 
 
-def test_the_document_of_a_quiet_run_is_stored_and_served(path: Path):
+def test_the_document_of_a_quiet_run_is_stored_and_served(database: str):
     async def story(tracking: Tracking) -> None:
         run_id = await tracking.finished_run()
         first = await tracking.get(run_id)
         _, document = await tracking.until_stored(run_id)
         assert json.loads(document) == first == await tracking.get(run_id)
 
-    tell(path, story)
+    tell(database, story)
 
 
-def test_the_document_of_a_run_that_is_being_written_to_is_not_stored(path: Path):
+def test_the_document_of_a_run_that_is_being_written_to_is_not_stored(database: str):
     async def story(tracking: Tracking) -> None:
         run = await tracking.runs.create(NewRun("0", "alice", "run", 1, []), viewer=ALICE)
         await tracking.get(run.info.run_id)
         await asyncio.sleep(0.05)
         assert await tracking.stored(run.info.run_id) is None
 
-    tell(path, story)
+    tell(database, story)
 
 
-def test_a_write_makes_the_stored_document_out_of_date_at_once(path: Path):
+def test_a_write_makes_the_stored_document_out_of_date_at_once(database: str):
     async def story(tracking: Tracking) -> None:
         run_id = await tracking.finished_run()
         for n in range(5):
@@ -113,10 +106,10 @@ def test_a_write_makes_the_stored_document_out_of_date_at_once(path: Path):
             await tracking.until_stored(run_id)
             assert await tracking.tag_seen(run_id) == str(n)
 
-    tell(path, story)
+    tell(database, story)
 
 
-def test_a_document_that_is_stored_too_late_is_never_served(path: Path):
+def test_a_document_that_is_stored_too_late_is_never_served(database: str):
     """Built before a write, stored after it."""
 
     async def story(tracking: Tracking) -> None:
@@ -130,10 +123,10 @@ def test_a_document_that_is_stored_too_late_is_never_served(path: Path):
         assert await tracking.stored(run_id) == (version, old)
         assert await tracking.tag_seen(run_id) == "new"
 
-    tell(path, story)
+    tell(database, story)
 
 
-def test_the_newest_of_two_documents_is_kept(path: Path):
+def test_the_newest_of_two_documents_is_kept(database: str):
     async def story(tracking: Tracking) -> None:
         run = bytes.fromhex(await tracking.finished_run())
         for version, kept in [(5, b"5"), (3, b"5"), (5, b"5"), (6, b"6")]:
@@ -147,10 +140,10 @@ def test_the_newest_of_two_documents_is_kept(path: Path):
             assert row is not None
             assert row[1] == kept
 
-    tell(path, story)
+    tell(database, story)
 
 
-def test_every_kind_of_write_counts(path: Path):
+def test_every_kind_of_write_counts(database: str):
     async def story(tracking: Tracking) -> None:
         run_id = await tracking.finished_run()
         viewer, writer, runs = ALICE, tracking.writer, tracking.runs
@@ -173,10 +166,10 @@ def test_every_kind_of_write_counts(path: Path):
             seen.append(await tracking.get(run_id))
             assert seen[-1] != seen[-2], len(seen)
 
-    tell(path, story)
+    tell(database, story)
 
 
-def test_readers_beside_writers_never_see_less_than_was_acknowledged(path: Path):
+def test_readers_beside_writers_never_see_less_than_was_acknowledged(database: str):
     async def story(tracking: Tracking) -> None:
         random = Random("documents")
         run_ids = [await tracking.finished_run() for _ in range(4)]
@@ -206,4 +199,4 @@ def test_readers_beside_writers_never_see_less_than_was_acknowledged(path: Path)
         for run_id in run_ids:
             assert await tracking.tag_seen(run_id) == "119"
 
-    tell(path, story)
+    tell(database, story)

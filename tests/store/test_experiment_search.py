@@ -2,50 +2,34 @@
 
 import base64
 import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateTable
+from tests.store.tables import Tables, tables_of
 
 from riverrun.errors import InvalidParameterValue
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import EXPERIMENTS
-from riverrun.store.dialects import Sql, SqliteDialect
+from riverrun.store.dialects import Sql
 from riverrun.store.experiment_search import ExperimentPage, ExperimentQuery, search
 from riverrun.store.filters import View
-from riverrun.store.schema import metadata
-
-
-class Tx:
-    dialect = SqliteDialect()
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-
-    async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return self.connection.execute(sql, binds).fetchall()  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture
-def tx() -> Iterator[Tx]:
+def tables(database: str) -> Iterator[Tables]:
     """Experiments created at 10, 10, 20, 20, 30, 30; the fifth deleted, the sixth elsewhere."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    Tx.dialect.register(connection)
-    for name in ("experiments", "experiment_tags"):
-        table = metadata.tables[name]
-        connection.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
     names = ["alpha", "Beta", "béta", "x%y", "gone", "alpha"]
+    rows: list[tuple[object, ...]] = []
     for n, name in enumerate(names, start=1):
         stage = "deleted" if n == 5 else "active"
-        row = (n, "other" if n == 6 else "default", name, "", stage, (n + 1) // 2 * 10, n, "", "")
-        connection.execute("INSERT INTO experiments VALUES (?,?,?,?,?,?,?,?,?)", row)
-    connection.execute("INSERT INTO experiment_tags VALUES (1, 'a b', 'yes', '')")
-    yield Tx(connection)
-    connection.close()
+        workspace = "other" if n == 6 else "default"
+        rows.append((n, workspace, name, "", stage, (n + 1) // 2 * 10, n, "", ""))
+    with tables_of(database) as tables:
+        tables.insert("experiments", *rows)
+        tables.insert("experiment_tags", (1, "a b", "yes", ""))
+        yield tables
 
 
 def query(text: str = "", order_by: Sequence[str] = (), **more: Any) -> ExperimentQuery:
@@ -59,38 +43,35 @@ def query(text: str = "", order_by: Sequence[str] = (), **more: Any) -> Experime
     return replace(default, **more)
 
 
-def ask(tx: Tx, query: ExperimentQuery) -> ExperimentPage:
-    steps = search(tx, query)
-    with pytest.raises(StopIteration) as end:
-        steps.send(None)
-    return end.value.value
+def ask(tables: Tables, query: ExperimentQuery) -> ExperimentPage:
+    return tables.read(lambda tx: search(tx, query))
 
 
-def found(tx: Tx, query: ExperimentQuery) -> list[int]:
+def found(tables: Tables, query: ExperimentQuery) -> list[int]:
     """All pages, one experiment at a time and then at once: they agree."""
     token: str | None = ""
     ids: list[int] = []
     while token is not None:
-        page = ask(tx, replace(query, max_results=1, page_token=token))
+        page = ask(tables, replace(query, max_results=1, page_token=token))
         ids += page.experiment_ids
         token = page.next_page_token
-    assert tuple(ids) == ask(tx, query).experiment_ids
+    assert tuple(ids) == ask(tables, query).experiment_ids
     return ids
 
 
-def test_the_newest_come_first_and_of_those_the_smallest_id(tx: Tx) -> None:
-    assert found(tx, query()) == [3, 4, 1, 2]
+def test_the_newest_come_first_and_of_those_the_smallest_id(tables: Tables) -> None:
+    assert found(tables, query()) == [3, 4, 1, 2]
 
 
-def test_after_an_order_given_the_largest_id_comes_first(tx: Tx) -> None:
-    assert found(tx, query("", ["creation_time"])) == [2, 1, 4, 3]
-    assert found(tx, query("", ["name"])) == [2, 1, 3, 4]
-    assert found(tx, query("", ["experiment_id", "name"])) == [1, 2, 3, 4]
+def test_after_an_order_given_the_largest_id_comes_first(tables: Tables) -> None:
+    assert found(tables, query("", ["creation_time"])) == [2, 1, 4, 3]
+    assert found(tables, query("", ["name"])) == [2, 1, 3, 4]
+    assert found(tables, query("", ["experiment_id", "name"])) == [1, 2, 3, 4]
 
 
-def test_a_view_shows_a_stage_of_life(tx: Tx) -> None:
-    assert found(tx, query(view=View.DELETED_ONLY)) == [5]
-    assert found(tx, query(view=View.ALL)) == [5, 3, 4, 1, 2]
+def test_a_view_shows_a_stage_of_life(tables: Tables) -> None:
+    assert found(tables, query(view=View.DELETED_ONLY)) == [5]
+    assert found(tables, query(view=View.ALL)) == [5, 3, 4, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +90,14 @@ def test_a_view_shows_a_stage_of_life(tx: Tx) -> None:
         ("experiment_id NOT IN ('3', '4')", [1, 2]),
         ("creation_time > 10 AND last_update_time <= 3", [3]),
         ("creation_time BETWEEN 10 AND 10", [1, 2]),
+        ("creation_time > 10.5", [3, 4]),
+        ("creation_time != 10.5 AND creation_time < 20.0", [1, 2]),
+        ("creation_time = 10.5 OR creation_time IN (10.0, 20.5)", [1, 2]),
+        ("creation_time >= 1e300", []),
+        ("NOT creation_time < -1e300", [3, 4, 1, 2]),
+        ("experiment_id LIKE '_' AND experiment_id LIKE '%3'", [3]),
+        ("experiment_id = '3 '", []),
+        ("experiment_id != '99999999999999999999'", [3, 4, 1, 2]),
         ("creation_time IN (20)", [3, 4]),
         ("tags.`a b` = 'yes'", [1]),
         ("tag.`a b` != 'yes'", []),
@@ -117,17 +106,17 @@ def test_a_view_shows_a_stage_of_life(tx: Tx) -> None:
         ("name IS NULL", []),
     ],
 )
-def test_a_filter_finds(tx: Tx, text: str, ids: list[int]) -> None:
-    assert found(tx, query(text)) == ids
+def test_a_filter_finds(tables: Tables, text: str, ids: list[int]) -> None:
+    assert found(tables, query(text)) == ids
 
 
-def test_a_token_belongs_to_its_query(tx: Tx) -> None:
-    token = ask(tx, query(max_results=1)).next_page_token or ""
+def test_a_token_belongs_to_its_query(tables: Tables) -> None:
+    token = ask(tables, query(max_results=1)).next_page_token or ""
     elsewhere = query(where=Sql("e.workspace = ?", ("other",)), page_token=token)
     with pytest.raises(InvalidParameterValue, match="another filter"):
-        ask(tx, elsewhere)
+        ask(tables, elsewhere)
 
 
-def test_a_token_of_mlflow_skips(tx: Tx) -> None:
+def test_a_token_of_mlflow_skips(tables: Tables) -> None:
     token = base64.b64encode(json.dumps({"offset": 3}).encode()).decode()
-    assert ask(tx, query(page_token=token)).experiment_ids == (2,)
+    assert ask(tables, query(page_token=token)).experiment_ids == (2,)

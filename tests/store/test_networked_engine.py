@@ -255,6 +255,7 @@ def test_keys_decide_who_shares_a_transaction(url: str):
     play(url, story)
 
 
+@pytest.mark.slow
 def test_a_write_that_the_server_would_hang_up_on_is_refused():
     async def story() -> None:
         driver = driver_of(parse(url))

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -24,7 +23,6 @@ from riverrun.store import webhook_deliveries as store
 from riverrun.store import webhooks
 from riverrun.store.change import Change
 from riverrun.store.engine import Engine, Tx
-from riverrun.store.sqlite import SqliteEngine
 from riverrun.store.webhook_deliveries import Attempt, NewDelivery, Waiting
 from riverrun.store.webhooks import AFTER_ALL, NewWebhook
 
@@ -79,14 +77,11 @@ async def until(happens: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "riverrun.db"
-
-
 @pytest.mark.parametrize(("listeners", "statements"), [(0, 1), (1, 2), (60, 2)])
-def test_an_event_costs_the_same_however_many_listen(path: Path, listeners: int, statements: int):
-    async def story(engine: SqliteEngine) -> None:
+def test_an_event_costs_the_same_however_many_listen(
+    database: str, listeners: int, statements: int
+):
+    async def story(engine: Engine) -> None:
         ids = [await listen(engine) for _ in range(listeners)]
         await listen(engine, status="DISABLED")
         counting = CountingEngine(engine)
@@ -95,7 +90,7 @@ def test_an_event_costs_the_same_however_many_listen(path: Path, listeners: int,
         for webhook_id in ids:
             assert [each.status for each in await history(engine, webhook_id)] == ["PENDING"]
 
-    play(path, story)
+    play(database, story)
 
 
 @pytest.mark.parametrize(
@@ -106,17 +101,17 @@ def test_an_event_costs_the_same_however_many_listen(path: Path, listeners: int,
         (EVENT, "b"),
     ],
 )
-def test_who_does_not_listen_is_not_told(path: Path, event: Event, workspace: str):
-    async def story(engine: SqliteEngine) -> None:
+def test_who_does_not_listen_is_not_told(database: str, event: Event, workspace: str):
+    async def story(engine: Engine) -> None:
         webhook_id = await listen(engine)
         await engine.write(lambda tx: Outbox().add(tx, event, workspace=workspace, at_ms=1))
         assert await history(engine, webhook_id) == []
 
-    play(path, story)
+    play(database, story)
 
 
-def test_a_work_that_fails_tells_nobody(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_a_work_that_fails_tells_nobody(database: str):
+    async def story(engine: Engine) -> None:
         webhook_id = await listen(engine)
 
         async def work(tx: Tx) -> None:
@@ -127,13 +122,13 @@ def test_a_work_that_fails_tells_nobody(path: Path):
             await engine.write(work)
         assert await history(engine, webhook_id) == []
 
-    play(path, story)
+    play(database, story)
 
 
-def test_a_work_that_runs_twice_tells_once(path: Path):
+def test_a_work_that_runs_twice_tells_once(database: str):
     """Beside one that fails after it wrote: the engine rolls both back and runs each again."""
 
-    async def story(engine: SqliteEngine) -> None:
+    async def story(engine: Engine) -> None:
         webhook_id = await listen(engine)
         runs: list[str] = []
 
@@ -146,19 +141,20 @@ def test_a_work_that_runs_twice_tells_once(path: Path):
             raise ZeroDivisionError
 
         ended = await asyncio.gather(
-            *(engine.write(work) for work in [good, bad, good, bad]), return_exceptions=True
+            *(engine.write(work, key=bytes(16)) for work in (good, bad, good, bad)),
+            return_exceptions=True,
         )
         assert [type(each) for each in ended] == [type(None), ZeroDivisionError] * 2
         assert len(runs) > 2
         assert len(await history(engine, webhook_id)) == 2
 
-    play(path, story)
+    play(database, story)
 
 
-def test_two_servers_share_the_work(path: Path):
+def test_two_servers_share_the_work(database: str):
     """Each message is sent once as long as nobody dies."""
 
-    async def story(engine: SqliteEngine) -> None:
+    async def story(engine: Engine) -> None:
         with receiving() as receiver:
             webhook_id = await listen(engine, receiver.url)
             outboxes = [Outbox(), Outbox()]
@@ -169,15 +165,15 @@ def test_two_servers_share_the_work(path: Path):
             told = [each.headers["x-mlflow-delivery-id"] for each in receiver.arrived]
             assert len(told) == len(set(told)) == 40
 
-    play(path, story)
+    play(database, story)
 
 
 async def all_delivered(engine: Engine, webhook_id: bytes) -> bool:
     return {each.status for each in await history(engine, webhook_id)} == {"DELIVERED"}
 
 
-def test_of_two_that_take_a_delivery_one_has_it(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_of_two_that_take_a_delivery_one_has_it(database: str):
+    async def story(engine: Engine) -> None:
         await listen(engine)
         await add(engine, Outbox())
         (waiting,) = await engine.read(lambda tx: store.next_waiting(tx, besides=[], limit=9))
@@ -189,11 +185,11 @@ def test_of_two_that_take_a_delivery_one_has_it(path: Path):
         (later,) = await engine.read(lambda tx: store.next_waiting(tx, besides=[], limit=9))
         assert later.due_at > now_ms()
 
-    play(path, story)
+    play(database, story)
 
 
-def test_what_a_dead_server_had_taken_is_delivered(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_what_a_dead_server_had_taken_is_delivered(database: str):
+    async def story(engine: Engine) -> None:
         with receiving() as receiver:
             webhook_id = await listen(engine, receiver.url)
             await add(engine, Outbox())
@@ -205,13 +201,13 @@ def test_what_a_dead_server_had_taken_is_delivered(path: Path):
             assert now_ms() >= until_ms
             assert len(receiver.arrived) == 1
 
-    play(path, story)
+    play(database, story)
 
 
-def test_an_end_that_comes_late_changes_nothing(path: Path):
+def test_an_end_that_comes_late_changes_nothing(database: str):
     """A server that was too slow finds that another one has delivered meanwhile."""
 
-    async def story(engine: SqliteEngine) -> None:
+    async def story(engine: Engine) -> None:
         webhook_id = await listen(engine)
         await add(engine, Outbox())
         (waiting,) = await engine.read(lambda tx: store.next_waiting(tx, besides=[], limit=9))
@@ -227,11 +223,11 @@ def test_an_end_that_comes_late_changes_nothing(path: Path):
             None,
         )
 
-    play(path, story)
+    play(database, story)
 
 
-def test_a_webhook_has_so_many_attempts_under_way_and_no_more(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_a_webhook_has_so_many_attempts_under_way_and_no_more(database: str):
+    async def story(engine: Engine) -> None:
         with receiving() as receiver:
             receiver.replies.extend(Reply(after_s=0.3) for _ in range(30))
             webhook_id = await listen(engine, receiver.url)
@@ -243,7 +239,7 @@ def test_a_webhook_has_so_many_attempts_under_way_and_no_more(path: Path):
                 await until(lambda: all_delivered(engine, webhook_id))
             assert most_at_once(receiver, 0.3) == rules.workers_per_webhook == 2
 
-    play(path, story)
+    play(database, story)
 
 
 def most_at_once(receiver: Receiver, took_s: float) -> int:
@@ -251,8 +247,8 @@ def most_at_once(receiver: Receiver, took_s: float) -> int:
     return max(sum(start <= other < start + took_s for other in times) for start in times)
 
 
-def test_what_is_due_for_a_webhook_that_is_gone_goes_too(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_what_is_due_for_a_webhook_that_is_gone_goes_too(database: str):
+    async def story(engine: Engine) -> None:
         ghost = new_run_id()
         new = NewDelivery(new_run_id(), ghost, "RUN", "FINISHED", "{}", now_ms())
         await engine.write(lambda tx: store.insert(tx, [new]))
@@ -263,11 +259,11 @@ def test_what_is_due_for_a_webhook_that_is_gone_goes_too(path: Path):
         async with delivering(deliverer(engine, Outbox())):
             await until(is_gone)
 
-    play(path, story)
+    play(database, story)
 
 
-def test_a_deleted_webhook_leaves_nothing(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_a_deleted_webhook_leaves_nothing(database: str):
+    async def story(engine: Engine) -> None:
         webhook_id = await listen(engine)
         await add(engine, Outbox())
         await engine.write(lambda tx: webhooks.delete(tx, webhook_id))
@@ -275,7 +271,7 @@ def test_a_deleted_webhook_leaves_nothing(path: Path):
             sql = f"SELECT count(*) FROM {table}"
             assert await engine.read(lambda tx, sql=sql: tx.fetch(sql)) == [(0,)]
 
-    play(path, story)
+    play(database, story)
 
 
 DAY_MS = 86_400_000
@@ -303,8 +299,8 @@ async def kept(engine: Engine, webhook_id: bytes) -> list[bytes]:
     return [key for key, _ in rows][::-1]
 
 
-def test_a_long_history_keeps_its_newest_lines_and_what_is_pending(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_a_long_history_keeps_its_newest_lines_and_what_is_pending(database: str):
+    async def story(engine: Engine) -> None:
         webhook_id = await listen(engine)
         ids = [aged_id(1, number) for number in range(limits.WEBHOOK_HISTORY_MAX + 700)]
         await fill(engine, webhook_id, ids)
@@ -312,11 +308,11 @@ def test_a_long_history_keeps_its_newest_lines_and_what_is_pending(path: Path):
         expected = [ids[0], *ids[-limits.WEBHOOK_HISTORY_MAX :]]
         assert await kept(engine, webhook_id) == expected
 
-    play(path, story)
+    play(database, story)
 
 
-def test_an_old_history_goes_but_for_what_is_pending(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_an_old_history_goes_but_for_what_is_pending(database: str):
+    async def story(engine: Engine) -> None:
         webhook_id, other = await listen(engine), await listen(engine)
         old = [aged_id(limits.WEBHOOK_HISTORY_DAYS_MAX + 1, number) for number in range(3)]
         young = [aged_id(limits.WEBHOOK_HISTORY_DAYS_MAX - 1, number) for number in range(3)]
@@ -326,18 +322,18 @@ def test_an_old_history_goes_but_for_what_is_pending(path: Path):
         assert await kept(engine, webhook_id) == [old[0], *young]
         assert len(await kept(engine, other)) == 2
 
-    play(path, story)
+    play(database, story)
 
 
-def test_a_taken_delivery_belongs_to_who_saw_its_time(path: Path):
-    async def story(engine: SqliteEngine) -> None:
+def test_a_taken_delivery_belongs_to_who_saw_its_time(database: str):
+    async def story(engine: Engine) -> None:
         await listen(engine)
         await add(engine, Outbox())
         (waiting,) = await engine.read(lambda tx: store.next_waiting(tx, besides=[], limit=9))
         stale = Waiting(waiting.delivery_id, waiting.webhook_id, waiting.due_at - 1)
         assert not await engine.write(lambda tx: store.take(tx, stale, until_ms=now_ms()))
 
-    play(path, story)
+    play(database, story)
 
 
 def test_waking_ends_the_wait_and_waits_end_by_themselves():

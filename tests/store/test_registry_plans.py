@@ -9,16 +9,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import MODEL_VERSIONS, REGISTERED_MODELS, Resource
 from riverrun.store import lineage, model_versions, registered_models, registry_history
 from riverrun.store.dialects import SqliteDialect
+from riverrun.store.migrate import VERSION_TABLE
 from riverrun.store.paging import REAL, fingerprint, write_token
 from riverrun.store.registry_search import MODELS, VERSIONS, RegistryKind, RegistryQuery, search
-from riverrun.store.schema import metadata
+from riverrun.store.steps import statements
 
 A, B = b"a" * 16, b"b" * 16
 
@@ -31,14 +30,9 @@ class Plans:
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:")
         self.dialect.register(self._connection)
-        for table in metadata.sorted_tables:
-            self._make(CreateTable(table))
-            for index in table.indexes:
-                self._make(CreateIndex(index))
+        for statement in statements("sqlite", since="", version_table=VERSION_TABLE):
+            self._connection.execute(statement)
         self.lines: list[str] = []
-
-    def _make(self, what: CreateTable | CreateIndex) -> None:
-        self._connection.execute(str(what.compile(dialect=sqlite.dialect())))
 
     async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         explained = self._connection.execute(f"EXPLAIN QUERY PLAN {sql}", binds)  # pyright: ignore[reportArgumentType]

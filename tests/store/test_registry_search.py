@@ -1,7 +1,6 @@
 """Searches of the registry that begin with a rare tag find what those along the order find."""
 
 import random
-from pathlib import Path
 
 import pytest
 from tests.store.engines import play
@@ -10,11 +9,10 @@ from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import MODEL_VERSIONS, REGISTERED_MODELS
 from riverrun.store import model_versions, registered_models, registry_search
 from riverrun.store.change import Change
-from riverrun.store.engine import Row, Tx
+from riverrun.store.engine import Engine, Row, Tx
 from riverrun.store.model_versions import NewVersion
 from riverrun.store.registered_models import NewRegisteredModel
 from riverrun.store.registry_search import MODELS, VERSIONS, RegistryKind, RegistryQuery
-from riverrun.store.sqlite import SqliteEngine
 
 LONG = "x" * 250
 FILTERS = (
@@ -62,7 +60,7 @@ def tags(chance: random.Random) -> dict[str, str]:
     return given
 
 
-async def pages(engine: SqliteEngine, kind: RegistryKind, text: str) -> list[Row]:
+async def pages(engine: Engine, kind: RegistryKind, text: str) -> list[Row]:
     """All that is found, seven at a time."""
     resource = MODEL_VERSIONS if kind is VERSIONS else REGISTERED_MODELS
     found: list[Row] = []
@@ -84,9 +82,9 @@ async def pages(engine: SqliteEngine, kind: RegistryKind, text: str) -> list[Row
 
 @pytest.mark.parametrize("kind", [MODELS, VERSIONS], ids=["models", "versions"])
 def test_a_rare_tag_finds_the_same_in_the_same_order(
-    kind: RegistryKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: RegistryKind, database: str, monkeypatch: pytest.MonkeyPatch
 ):
-    async def story(engine: SqliteEngine) -> None:
+    async def story(engine: Engine) -> None:
         await engine.write(fill)
         found = 0
         for text in FILTERS:
@@ -97,4 +95,4 @@ def test_a_rare_tag_finds_the_same_in_the_same_order(
             found += len(rare)
         assert found > 100
 
-    play(tmp_path / "riverrun.db", story)
+    play(database, story)

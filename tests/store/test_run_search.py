@@ -6,42 +6,29 @@ import json
 import math
 import random
 import re
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cmp_to_key
 from typing import Any
 
 import pytest
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
+from tests.fixtures.databases import on_sqlite
+from tests.store.tables import RememberingTx, Tables, insert, tables_of
 
 from riverrun.errors import InvalidParameterValue
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import RUNS
-from riverrun.store.dialects import SqliteDialect
-from riverrun.store.filters import View, key_names
+from riverrun.store import key_names
+from riverrun.store.engine import Tx
+from riverrun.store.filters import View
+from riverrun.store.filters import key_names as names_of
 from riverrun.store.run_search import RunPage, RunQuery, search
 from riverrun.store.run_walks import Effort
-from riverrun.store.schema import metadata
 
 HASTY = Effort(few=2, many=4, window=3, trial=4, statements=8, branches=3, skip=5)
 """Takes every turn of the search already on a handful of runs."""
 NAN = math.nan
-
-
-class Tx:
-    """A transaction that remembers what was asked."""
-
-    dialect = SqliteDialect()
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self.asked: list[tuple[str, Sequence[object]]] = []
-
-    async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        self.asked.append((sql, binds))
-        return self.connection.execute(sql, binds).fetchall()  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True)
@@ -65,49 +52,17 @@ class Run:
 
 
 class Database:
-    def __init__(self) -> None:
-        self.connection = sqlite3.connect(":memory:", isolation_level=None)
-        Tx.dialect.register(self.connection)
-        for table in metadata.sorted_tables:
-            self.connection.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
-            for index in table.indexes:
-                self.connection.execute(str(CreateIndex(index).compile(dialect=sqlite.dialect())))
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
 
-    def insert(self, table: str, *rows: tuple[object, ...]) -> None:
-        for row in rows:
-            marks = ",".join("?" * len(row))
-            self.connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)
-
-    def key(self, name: str) -> int:
-        self.connection.execute("INSERT OR IGNORE INTO key_names (name) VALUES (?)", (name,))
-        return self.keys()[name]
+    def add(self, *runs: Run) -> None:
+        self.tables.write(lambda tx: add(tx, runs))
 
     def keys(self) -> dict[str, int]:
-        return dict(self.connection.execute("SELECT name, key_id FROM key_names"))
+        return dict(self.tables.fetch("SELECT name, key_id FROM key_names"))  # pyright: ignore[reportUnknownVariableType, reportArgumentType]
 
-    def add(self, run: Run) -> None:
-        at, experiment = run.run_id, run.experiment
-        head = (at, experiment, "", run.user, run.status, run.start, run.end, run.stage)
-        self.insert("runs", (*head, None, run.uri, 1, 0, "", ""))
-        for name, value in run.params.items():
-            self.insert("params", (at, self.key(name), experiment, value))
-        for name, value in run.tags.items():
-            self.insert("tags", (at, self.key(name), experiment, value, ""))
-        for name, (value, low, high) in run.metrics.items():
-            nan = math.isnan(value)
-            row = (at, self.key(name), experiment, 0.0 if nan else value, nan, 0, 0, low, high)
-            self.insert("latest_metrics", row)
-        for name, digest, context in run.inputs:
-            dataset = f"{experiment} {name} {digest}".encode()
-            self.insert("datasets", (dataset, experiment, name, digest, "", "", None, None))
-            self.insert("run_inputs", (at, dataset, experiment, context, "[]"))
-
-    def ask(self, query: RunQuery, effort: Effort | None = None) -> tuple[RunPage, Tx]:
-        tx = Tx(self.connection)
-        steps = search(tx, query, effort=effort or Effort())
-        with pytest.raises(StopIteration) as end:
-            steps.send(None)
-        return end.value.value, tx
+    def ask(self, query: RunQuery, effort: Effort | None = None) -> tuple[RunPage, RememberingTx]:
+        return self.tables.watched(lambda tx: search(tx, query, effort=effort or Effort()))
 
     def query(self, filter_text: str = "", order_by: Sequence[str] = (), **more: Any) -> RunQuery:
         query = RunQuery(
@@ -118,7 +73,7 @@ class Database:
             max_results=1000,
             keys={},
         )
-        names = key_names(query.filter, query.order_by)
+        names = names_of(query.filter, query.order_by)
         known = {name: key for name, key in self.keys().items() if name in names}
         return replace(query, keys=known, **more)
 
@@ -133,15 +88,35 @@ class Database:
         return [run_id for page in self.pages(query, effort) for run_id in page]
 
 
+async def add(tx: Tx, runs: Iterable[Run]) -> None:
+    for run in runs:
+        at, experiment = run.run_id, run.experiment
+        names = [*run.params, *run.tags, *run.metrics]
+        keys = await key_names.create(tx, names) if names else {}
+        head = (at, experiment, "", run.user, run.status, run.start, run.end, run.stage)
+        await insert(tx, "runs", [(*head, None, run.uri, 1, 0, "", "")])
+        for table, values, tail in (("params", run.params, ()), ("tags", run.tags, ("",))):
+            rows = [(at, keys[name], experiment, text, *tail) for name, text in values.items()]
+            await insert(tx, table, rows)
+        for name, (value, low, high) in run.metrics.items():
+            latest = (0.0, 1) if math.isnan(value) else (value, 0)
+            row = (at, keys[name], experiment, *latest, 0, 0, low, high)
+            await insert(tx, "latest_metrics", [row])
+        for name, digest, context in run.inputs:
+            dataset = f"{experiment} {name} {digest}".encode().ljust(16)
+            row = (dataset, experiment, name, digest, "", "", None, None)
+            await insert(tx, "datasets", [row])
+            await insert(tx, "run_inputs", [(at, dataset, experiment, context, "[]")])
+
+
 def run_id(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
 @pytest.fixture
-def database() -> Iterator[Database]:
-    database = Database()
-    yield database
-    database.connection.close()
+def database(database: str) -> Iterator[Database]:
+    with tables_of(database) as tables:
+        yield Database(tables)
 
 
 # A naive evaluator -------------------------------------------------------------------------------
@@ -160,11 +135,19 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def number(text: str) -> float | None:
-    if not NUMBER.fullmatch(text):
-        return None
+def exact_integer(text: str) -> float:
+    """As SQLite reads numbers: integers of 64 bits, and doubles."""
     whole = int(text) if re.fullmatch(r"\s*[+-]?\d+\s*", text, re.ASCII) else 2**70
     return whole if -(2**63) <= whole < 2**63 else float(text)
+
+
+READERS: dict[str, Callable[[str], Any]] = {
+    "sqlite": exact_integer,
+    "postgresql": Decimal,
+    "mariadb": float,
+}
+OWN_LETTERS = {"sqlite": "", "postgresql": "", "mariadb": "ẞİ\u212a"}
+"""Letters whose lower case the database has its own ideas about."""
 
 
 def like(text: str, pattern: str) -> bool:
@@ -245,6 +228,7 @@ TEXTS = [
     "ẞ",
     "日本",
     "İ",
+    "\u212a",
     "K",
     "k",
     "it's",
@@ -278,11 +262,13 @@ def quoted(key: str) -> str:
 class Maker:
     """Random runs, and random filters with their meaning."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, kind: str = "sqlite") -> None:
         self.random = random.Random(seed)
+        self.read = READERS[kind]
         long_text = "".join(self.random.choices("abcdefghé日 ", k=6000))
         self.texts = [*TEXTS, "", " 7 ", "x\ny", long_text, f"{long_text[:5999]}!"]
-        self.texts = self.random.sample(self.texts, 9)
+        known = [text for text in self.texts if not set(text) & set(OWN_LETTERS[kind])]
+        self.texts = self.random.sample(known, 9)
         self.floats = self.random.sample(FLOATS, 5)
 
     def some(self, make: Callable[[], Any], share: float = 0.6) -> dict[str, Any]:
@@ -350,8 +336,8 @@ class Maker:
 
     def on_number(self) -> tuple[str, Predicate]:
         term = self.numeric_term()
-        near = [0, 1, 2, 3] if "time" in term else self.floats
-        text, holds = self.number_test(near)
+        near = [0, 1, 2, 3, 1.5, 1e300] if "time" in term else self.floats
+        text, holds = self.number_test(near, float)
         wants_nan = "!=" in text or "NOT" in text
 
         def matches(run: Run) -> bool:
@@ -360,27 +346,30 @@ class Maker:
 
         return f"{written(term)} {text}", matches
 
-    def number_test(self, near: Sequence[float]) -> tuple[str, Callable[[Any], bool]]:
-        one, two, three = self.random.choices(near, k=3)
+    def number_test(
+        self, near: Sequence[float], read: Callable[[str], Any]
+    ) -> tuple[str, Callable[[Any], bool]]:
+        one, two, three = map(repr, self.random.choices(near, k=3))
+        a, b, c = map(read, (one, two, three))
         match self.random.randrange(4):
             case 0:
-                return f"BETWEEN {one!r} AND {two!r}", lambda value: one <= value <= two
+                return f"BETWEEN {one} AND {two}", lambda value: a <= value <= b
             case 1:
-                return f"IN ({one!r}, {two!r})", lambda value: value in {one, two}
+                return f"IN ({one}, {two})", lambda value: value in {a, b}
             case 2:
-                return f"NOT IN ({one!r}, {three!r})", lambda value: value not in {one, three}
+                return f"NOT IN ({one}, {three})", lambda value: value not in {a, c}
             case _:
                 operator = self.random.choice(list(COMPARE))
-                return f"{operator} {one!r}", lambda value: COMPARE[operator](value, one)
+                return f"{operator} {one}", lambda value: COMPARE[operator](value, a)
 
     def on_numeric_param(self) -> tuple[str, Predicate]:
         key = self.random.choice(KEYS)
         near = [0.1, 5, 7, 1000, 0, 9007199254740993, 9007199254740992.0, 1e20, -1]
-        text, holds = self.number_test(near)
+        text, holds = self.number_test(near, self.read)
 
         def matches(run: Run) -> bool:
-            value = number(run.params[key]) if key in run.params else None
-            return value is not None and holds(value)
+            value = run.params.get(key, "")
+            return NUMBER.fullmatch(value) is not None and holds(self.read(value))
 
         return f"params.{quoted(key)} {text}", matches
 
@@ -457,13 +446,20 @@ def written_order(order: Order) -> list[str]:
     return [f"{written(term)} {direction}" for term, direction in order]
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_search_answers_as_a_naive_evaluator_does(database: Database, seed: int) -> None:
-    make = Maker(seed)
+ROUNDS = {"sqlite": 120, "postgresql": 30, "mariadb": 30}
+
+
+SEEDS = [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 40))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_search_answers_as_a_naive_evaluator_does(
+    database: Database, database_kind: str, seed: int
+) -> None:
+    make = Maker(seed, database_kind)
     runs = [make.run(at) for at in make.random.sample(IDS, 40)]
-    for run in runs:
-        database.add(run)
-    for _ in range(120):
+    database.add(*runs)
+    for _ in range(ROUNDS[database_kind]):
         text, matches = make.tree(3) if make.random.random() < 0.9 else ("", everything)
         order = make.order_by()
         experiments = make.random.choice([(1,), (1,), (2, 1, 2), (1, 2, 3, 4, 5, 9), (9,), ()])
@@ -521,21 +517,23 @@ def test_writes_between_pages_neither_repeat_nor_hide_other_runs(
     database: Database, order: list[str]
 ) -> None:
     runs = some_runs(60)
-    for run in runs:
-        database.add(run)
+    database.add(*runs)
     query = database.query("tags.env = 'prod'", order, max_results=4)
     seen: list[bytes] = []
     for at, page in zip(itertools.count(), database.pages(query, HASTY), strict=False):
         seen += page
         database.add(replace(runs[0], run_id=run_id(1000 + at), start=at * 7))
-        database.connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id(2000 + at),))
+        gone = run_id(2000 + at)
+        database.add(Run(gone, 1, start=at * 7, tags={"env": "prod"}))
+        database.tables.write(
+            lambda tx, gone=gone: tx.execute("DELETE FROM runs WHERE run_id = ?", (gone,))
+        )
     old = [found for found in seen if found < run_id(1000)]
     assert len(old) == len(set(old)) == 60
 
 
 def test_a_token_is_given_only_if_one_more_run_exists(database: Database) -> None:
-    for run in some_runs(4):
-        database.add(run)
+    database.add(*some_runs(4))
     page, _ = database.ask(database.query(max_results=4))
     assert page.next_page_token is None
     page, _ = database.ask(database.query(max_results=3))
@@ -543,8 +541,7 @@ def test_a_token_is_given_only_if_one_more_run_exists(database: Database) -> Non
 
 
 def test_a_token_of_another_query_is_refused(database: Database) -> None:
-    for run in some_runs(9):
-        database.add(run)
+    database.add(*some_runs(9))
     query = database.query("params.lr != '7'", max_results=3)
     page, _ = database.ask(query)
     token = page.next_page_token or ""
@@ -567,8 +564,7 @@ def tampered(token: str, **changes: object) -> str:
 
 
 def test_a_broken_token_is_refused(database: Database) -> None:
-    for run in some_runs(9):
-        database.add(run)
+    database.add(*some_runs(9))
     query = database.query("", ["metrics.acc", "params.lr", "end_time"], max_results=3)
     token = database.ask(query)[0].next_page_token or ""
     good = json.loads(base64.urlsafe_b64decode(token))["k"]
@@ -600,15 +596,14 @@ def test_a_broken_token_is_refused(database: Database) -> None:
 
 @pytest.mark.parametrize("value", [0.1, 1e-320, -1.7976931348623157e308, 1 / 3, 2.0**60 + 2**8])
 def test_numbers_survive_a_token_exactly(database: Database, value: float) -> None:
-    for n in range(6):
-        database.add(Run(run_id(n), 1, start=2**63 - 1 - n, metrics={"a": (value, value, value)}))
+    first = Run(run_id(0), 1, start=2**63 - 1, metrics={"a": (value, value, value)})
+    database.add(*[replace(first, run_id=run_id(n), start=first.start - n) for n in range(6)])
     for order in (["metrics.a"], ["min(metrics.a) DESC"], ["start_time"]):
         assert len(database.all(database.query("", order, max_results=1))) == 6
 
 
 def test_a_key_first_logged_between_two_pages_breaks_nothing(database: Database) -> None:
-    for run in some_runs(6):
-        database.add(run)
+    database.add(*some_runs(6))
     first, _ = database.ask(database.query("", ["metrics.new"], max_results=3))
     database.add(Run(run_id(50), 1, start=0, metrics={"new": (1.0, 1.0, 1.0)}))
     token = first.next_page_token or ""
@@ -642,8 +637,7 @@ TYPICAL: list[tuple[str, list[str]]] = [
 def test_statements_per_page_are_bounded(
     database: Database, text: str, order: list[str], effort: Effort
 ) -> None:
-    for run in some_runs(80):
-        database.add(run)
+    database.add(*some_runs(80))
     query = database.query(text, order, max_results=7)
     token: str | None = ""
     while token is not None:
@@ -653,8 +647,7 @@ def test_statements_per_page_are_bounded(
 
 
 def test_a_default_page_is_one_statement_and_a_following_one_two(database: Database) -> None:
-    for run in some_runs(9):
-        database.add(run)
+    database.add(*some_runs(9))
     query = database.query(max_results=3)
     page, tx = database.ask(query)
     assert len(tx.asked) == 1
@@ -662,14 +655,15 @@ def test_a_default_page_is_one_statement_and_a_following_one_two(database: Datab
     assert len(tx.asked) == 2
 
 
-def plan(database: Database, tx: Tx) -> list[str]:
+def plan(database: Database, tx: RememberingTx) -> list[str]:
     return [
         str(row[3])
         for sql, binds in tx.asked
-        for row in database.connection.execute(f"EXPLAIN QUERY PLAN {sql}", binds)  # pyright: ignore[reportArgumentType]
+        for row in database.tables.fetch(f"EXPLAIN QUERY PLAN {sql}", binds)
     ]
 
 
+@on_sqlite
 def test_a_default_page_walks_the_index_by_start_time_alone(database: Database) -> None:
     _, tx = database.ask(database.query())
     lines = plan(database, tx)
@@ -677,13 +671,13 @@ def test_a_default_page_walks_the_index_by_start_time_alone(database: Database) 
     assert any("w USING PRIMARY KEY (run_id=?)" in line for line in lines)
 
 
+@on_sqlite
 @pytest.mark.parametrize(("text", "order"), TYPICAL)
 @pytest.mark.parametrize("experiments", [(1,), (1, 2)])
 def test_no_statement_reads_a_whole_table(
     database: Database, text: str, order: list[str], experiments: tuple[int, ...]
 ) -> None:
-    for run in some_runs(80):
-        database.add(run)
+    database.add(*some_runs(80))
     query = replace(database.query(text, order, max_results=7), experiment_ids=experiments)
     page, first = database.ask(query, HASTY)
     lines = plan(database, first)
@@ -693,9 +687,9 @@ def test_no_statement_reads_a_whole_table(
     assert [line for line in lines if re.match(r"SCAN [roxwtid]\d?\b", line)] == []
 
 
+@on_sqlite
 def test_an_order_by_a_metric_walks_its_index(database: Database) -> None:
-    for run in some_runs(80):
-        database.add(run)
+    database.add(*some_runs(80))
     _, tx = database.ask(database.query("", ["metrics.acc DESC"], max_results=7))
     lines = plan(database, tx)
     assert any("o USING COVERING INDEX latest_metrics_by_value" in line for line in lines)
@@ -711,6 +705,7 @@ def nested(depth: int) -> str:
     return opening + "status = 'x'" + ")" * depth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -728,10 +723,9 @@ def nested(depth: int) -> str:
 )
 @pytest.mark.parametrize("experiments", [(1,), range(32), range(10_000)])
 def test_the_largest_filters_run(database: Database, text: str, experiments: Sequence[int]) -> None:
-    for run in some_runs(5):
-        database.add(run)
+    database.add(*some_runs(5))
     for name in ("a", "b", *(f"k{n}" for n in range(200))):
-        database.key(name)
+        database.tables.key(name)
     orders = [[], [f"metrics.k{n}" for n in range(10)]]
     for order in orders:
         query = database.query(text, order, experiment_ids=tuple(experiments), max_results=2)
@@ -740,8 +734,7 @@ def test_the_largest_filters_run(database: Database, text: str, experiments: Seq
 
 
 def test_a_pattern_that_backtracks_elsewhere_is_quick_here(database: Database) -> None:
-    for n in range(20):
-        database.add(Run(run_id(n), 1, start=n, params={"a": "a" * 6000}))
+    database.add(*[Run(run_id(n), 1, start=n, params={"a": "a" * 6000}) for n in range(20)])
     for text in ("params.a LIKE '{}'", "params.a ILIKE '{}é'", "params.a ILIKE '{}'"):
         pattern = "%a" * 30 + "%b"
         assert database.all(database.query(text.format(pattern))) == []

@@ -544,6 +544,7 @@ def test_after_a_flush_that_failed_nothing_is_answered_before_the_log_is_empty(
     play_file(path, story)
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_emptied_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch):
     def failing(descriptor: int) -> None:
         raise OSError(5, "Input/output error")

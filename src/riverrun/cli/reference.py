@@ -15,7 +15,7 @@ This page is written from the code: `python -m riverrun.cli.reference > docs/set
 |---|---|---|---|---|
 """
 PLATFORM = """
-## Set by the platform
+## Variables only
 
 | variable | meaning |
 |---|---|
@@ -79,7 +79,7 @@ def setting_row(each: Setting) -> str:
 
 
 def upstream_row(each: UpstreamOption) -> str:
-    return f"| {code(each.options)} | {code(each.variables)} | {each.why} |\n"
+    return f"| {code(each.options) or '–'} | {code(each.variables)} | {each.why} |\n"
 
 
 def code(names: tuple[str, ...]) -> str:

@@ -1,5 +1,5 @@
 """How the plain types, tables and indexes of `schema.py` and of the steps are spelt on each
-database: importing this teaches SQLAlchemy's compilers. SQLite needs none of it.
+database: importing this teaches SQLAlchemy's compilers.
 
 Text compares by code point and to its last space everywhere: the collation C on PostgreSQL, and the
 binary one that does not pad on MySQL and MariaDB, which name it differently.
@@ -58,3 +58,11 @@ def create_table(create: CreateTable, compiler: Any, **kw: Any) -> str:
 def create_index(create: CreateIndex, compiler: Any, **kw: Any) -> str:
     """`substr(value, 1, 200)` as a prefix of the column, since MariaDB indexes no expressions."""
     return _BEGINNING.sub(r"\1(\2)", compiler.visit_create_index(create, **kw))
+
+
+@compiles(CreateIndex, "sqlite")
+def create_whole_index(create: CreateIndex, compiler: Any, **kw: Any) -> str:
+    """`substr(value, 1, 200)` as the whole column: SQLite takes keys of any length, and reads the
+    table besides where an index has an expression.
+    """
+    return _BEGINNING.sub(r"\1", compiler.visit_create_index(create, **kw))

@@ -8,8 +8,20 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import LiteralString, Protocol
+from functools import cache, lru_cache
+from typing import LiteralString, Protocol, TypeAlias
+
+Bind: TypeAlias = int | float | str | bytes
+
+HEAD_LENGTH = 200
+"""Characters of a text value that an index looks at."""
+
+_SPACES = "[ \t\n\v\f\r]*"  # The characters themselves: the sign for \v means more to MySQL.
+_NUMBER = f"{_SPACES}[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?0*[0-9]{{1,3}})?{_SPACES}"
+"""Text that is a decimal number, as a regular expression that never steps back far. SQLite takes
+exponents of any length; no double needs more digits than these.
+"""
+_MYSQL_NUMBER = rf"^{_NUMBER}\z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +30,13 @@ class Sql:
 
     text: LiteralString
     binds: tuple[object, ...] = ()
+
+
+Changes = tuple[tuple[LiteralString, LiteralString], ...]
+"""What an upsert makes of a row: columns and expressions, one after the other. `new(column)` is
+the value that was to be inserted, `old(column)` the one that is there; on some databases that is
+what an earlier change has made of it.
+"""
 
 
 class Dialect(Protocol):
@@ -32,23 +51,73 @@ class Dialect(Protocol):
         ...
 
     def number(self, text: LiteralString, operator: LiteralString, number: float) -> Sql:
-        """Compares text as a decimal number; text that is no such number never matches."""
+        """Compares text as a decimal number; text that is no such number never matches. Of numbers
+        that a double has no place for, the last digits may count or not.
+        """
         ...
 
     def numbers(self, text: LiteralString, numbers: Sequence[float], *, negated: bool) -> Sql:
         """Whether text as a decimal number is, or if `negated` is not, among these."""
         ...
 
-    def one_of(self, integer: LiteralString, values: Sequence[int]) -> Sql:
-        """Whether an integer is among these: any number of them."""
+    def among(self, column: LiteralString, values: Sequence[Bind], *, negated: bool = False) -> Sql:
+        """Whether a column is, or if `negated` is not, among these: any number of them, all of the
+        column's type.
+        """
         ...
 
-    def pairs(self, columns: LiteralString, pairs: Sequence[tuple[object, object]]) -> Sql:
+    def pairs(self, columns: LiteralString, pairs: Sequence[tuple[Bind, Bind]]) -> Sql:
         """Whether the two columns, given with a comma between them, are one of these pairs."""
         ...
 
     def hex(self, blob: LiteralString) -> LiteralString:
         """Bytes as text of lower-case hexadecimal digits."""
+        ...
+
+    def digits(self, integer: LiteralString) -> LiteralString:
+        """An integer as text."""
+        ...
+
+    def head(self, column: LiteralString) -> LiteralString:
+        """What an index of long texts has of a column: its first 200 characters, or the column
+        itself where it has all of it or the database finds its way from that. Two values are in the
+        order of their heads, unless these are equal.
+        """
+        ...
+
+    def head_of(self, value: str) -> str:
+        """The head of a column that has this value."""
+        ...
+
+    def brief(self, column: LiteralString) -> LiteralString:
+        """A text, or its first 200 characters where these sort more quickly."""
+        ...
+
+    def is_cut(self, column: LiteralString) -> LiteralString:
+        """Whether the column may have more than its head."""
+        ...
+
+    def begins(self, column: LiteralString, value: str) -> Sql:
+        """Whether a column has the head of `value`. For the whole value, compare it besides."""
+        ...
+
+    def upsert(
+        self,
+        table: LiteralString,
+        columns: tuple[LiteralString, ...],
+        *,
+        key: tuple[LiteralString, ...],
+        changes: Changes | None = None,
+    ) -> LiteralString:
+        """The insert of one row that, where another row has its key, changes that one instead: as
+        `changes` say, or without them each column beside the key to the new value. Empty changes
+        leave it as it is. The text is made once for the same arguments.
+        """
+        ...
+
+    @property
+    def for_update(self) -> LiteralString:
+        """What ends a SELECT that holds its rows until the transaction ends."""
         ...
 
 
@@ -81,7 +150,9 @@ class SqliteDialect:
             case "<>":
                 return Sql(f"({text} <> CAST(? AS NUMERIC) AND {numeric})", (bind,))
             case _:
-                return Sql(f"{text} {operator} CAST(? AS NUMERIC)", (bind,))
+                # Without the plus, SQLite takes texts that are equal as numbers for equal, and does
+                # not sort them.
+                return Sql(f"+{text} {operator} CAST(? AS NUMERIC)", (bind,))
 
     def numbers(self, text: LiteralString, numbers: Sequence[float], *, negated: bool) -> Sql:
         binds = (json.dumps([repr(number) for number in numbers]),)
@@ -90,13 +161,14 @@ class SqliteDialect:
             return Sql(f"({text} NOT IN {listed} AND {_is_number(text)})", binds)
         return Sql(f"{text} IN {listed}", binds)
 
-    def one_of(self, integer: LiteralString, values: Sequence[int]) -> Sql:
-        if len(values) == 1:
-            return Sql(f"{integer} = ?", (values[0],))
-        listed = ",".join(map(str, values))
-        return Sql(f"{integer} IN (SELECT value FROM json_each(?))", (f"[{listed}]",))
+    def among(self, column: LiteralString, values: Sequence[Bind], *, negated: bool = False) -> Sql:
+        if len(values) > 1 and all(isinstance(value, int) for value in values):
+            word = "NOT IN" if negated else "IN"
+            listed = json.dumps(values)
+            return Sql(f"{column} {word} (SELECT value FROM json_each(?))", (listed,))
+        return _in(column, values, negated=negated)
 
-    def pairs(self, columns: LiteralString, pairs: Sequence[tuple[object, object]]) -> Sql:
+    def pairs(self, columns: LiteralString, pairs: Sequence[tuple[Bind, Bind]]) -> Sql:
         marks: list[LiteralString] = ["(?, ?)"] * len(pairs)
         binds = tuple(bind for pair in pairs for bind in pair)
         # Without the SELECT around it, SQLite reads the whole table instead of an index.
@@ -106,6 +178,269 @@ class SqliteDialect:
     def hex(self, blob: LiteralString) -> LiteralString:
         return f"lower(hex({blob}))"
 
+    def digits(self, integer: LiteralString) -> LiteralString:
+        return f"CAST({integer} AS TEXT)"
+
+    # Its indexes have whole values.
+
+    def head(self, column: LiteralString) -> LiteralString:
+        return column
+
+    def head_of(self, value: str) -> str:
+        return value
+
+    def brief(self, column: LiteralString) -> LiteralString:
+        return column
+
+    def is_cut(self, column: LiteralString) -> LiteralString:  # noqa: ARG002 - None is.
+        return "1 = 0"
+
+    def begins(self, column: LiteralString, value: str) -> Sql:
+        return Sql(f"{column} = ?", (value,))
+
+    def upsert(
+        self,
+        table: LiteralString,
+        columns: tuple[LiteralString, ...],
+        *,
+        key: tuple[LiteralString, ...],
+        changes: Changes | None = None,
+    ) -> LiteralString:
+        return _on_conflict(table, columns, key, changes)
+
+    @property
+    def for_update(self) -> LiteralString:
+        return ""  # There is one writer.
+
+
+class PostgresDialect:
+    """PostgreSQL since 13. All text columns have the collation C.
+
+    Lists are one bind, so that a statement is the same for lists of any length.
+    """
+
+    def like(self, text: LiteralString, pattern: str) -> Sql:
+        return Sql(f"{text} LIKE ? ESCAPE '|'", (_without_escapes(pattern),))
+
+    def ilike(self, text: LiteralString, pattern: str) -> Sql:
+        # In this collation, lower() leaves all but ASCII as it is: exactly as we want it.
+        lower: LiteralString = f'lower({text} COLLATE "C")'
+        folded = fold(pattern)
+        pairs = [(capital, small) for small in set(folded) for capital in capitals().get(small, "")]
+        if not pairs:
+            return self.like(lower, folded)
+        like = self.like(f"translate({lower}, ?, ?)", folded)
+        large, small = map("".join, zip(*pairs, strict=True))
+        return Sql(like.text, (large, small, *like.binds))
+
+    def number(self, text: LiteralString, operator: LiteralString, number: float) -> Sql:
+        return self._if_number(text, operator, "CAST(CAST(? AS text) AS numeric)", repr(number))
+
+    def numbers(self, text: LiteralString, numbers: Sequence[float], *, negated: bool) -> Sql:
+        listed = "(CAST(CAST(? AS text[]) AS numeric[]))"
+        binds = [repr(number) for number in numbers]
+        if negated:
+            return self._if_number(text, "<>", f"ALL {listed}", binds)
+        return self._if_number(text, "=", f"ANY {listed}", binds)
+
+    def _if_number(
+        self, text: LiteralString, operator: LiteralString, other: LiteralString, bind: object
+    ) -> Sql:
+        # Only CASE promises that what is no number is never read as one.
+        return Sql(
+            f"CASE WHEN {text} ~ ? THEN CAST({text} AS numeric) {operator} {other} ELSE FALSE END",
+            (f"^{_NUMBER}$", bind),
+        )
+
+    def among(self, column: LiteralString, values: Sequence[Bind], *, negated: bool = False) -> Sql:
+        if len(values) <= 1:
+            return _in(column, values, negated=negated)
+        operator: LiteralString = "<> ALL" if negated else "= ANY"
+        return Sql(f"{column} {operator} (CAST(? AS {_array(values)}))", (list(values),))
+
+    def pairs(self, columns: LiteralString, pairs: Sequence[tuple[Bind, Bind]]) -> Sql:
+        first, second = map(list, zip(*pairs, strict=True))
+        lists: LiteralString = f"CAST(? AS {_array(first)}), CAST(? AS {_array(second)})"
+        return Sql(f"({columns}) IN (SELECT * FROM unnest({lists}))", (first, second))
+
+    def hex(self, blob: LiteralString) -> LiteralString:
+        return f"encode({blob}, 'hex')"
+
+    def digits(self, integer: LiteralString) -> LiteralString:
+        return f"CAST({integer} AS text)"
+
+    def head(self, column: LiteralString) -> LiteralString:
+        return _beginning(column)
+
+    def head_of(self, value: str) -> str:
+        return value[:HEAD_LENGTH]
+
+    def brief(self, column: LiteralString) -> LiteralString:
+        return _beginning(column)
+
+    def is_cut(self, column: LiteralString) -> LiteralString:
+        return f"length({_beginning(column)}) = 200"
+
+    def begins(self, column: LiteralString, value: str) -> Sql:
+        return Sql(f"{_beginning(column)} = ?", (value[:HEAD_LENGTH],))
+
+    def upsert(
+        self,
+        table: LiteralString,
+        columns: tuple[LiteralString, ...],
+        *,
+        key: tuple[LiteralString, ...],
+        changes: Changes | None = None,
+    ) -> LiteralString:
+        return _on_conflict(table, columns, key, changes)
+
+    @property
+    def for_update(self) -> LiteralString:
+        return " FOR UPDATE"
+
+
+class MysqlDialect:
+    """MySQL since 8.0, as its manual has it, and MariaDB since 10.6."""
+
+    def like(self, text: LiteralString, pattern: str) -> Sql:
+        return Sql(f"{text} LIKE ? ESCAPE '|'", (_without_escapes(pattern),))
+
+    def ilike(self, text: LiteralString, pattern: str) -> Sql:
+        # Which letters have a lower case is the server's to say, so it folds both sides.
+        return Sql(f"LOWER({text}) LIKE LOWER(?) ESCAPE '|'", (_without_escapes(pattern),))
+
+    def number(self, text: LiteralString, operator: LiteralString, number: float) -> Sql:
+        return Sql(
+            f"({text} REGEXP ? AND CAST({text} AS DOUBLE) {operator} ?)",
+            (_MYSQL_NUMBER, float(number)),
+        )
+
+    def numbers(self, text: LiteralString, numbers: Sequence[float], *, negated: bool) -> Sql:
+        inside = _in(f"CAST({text} AS DOUBLE)", [float(each) for each in numbers], negated=negated)
+        return Sql(f"({text} REGEXP ? AND {inside.text})", (_MYSQL_NUMBER, *inside.binds))
+
+    def among(self, column: LiteralString, values: Sequence[Bind], *, negated: bool = False) -> Sql:
+        return _in(column, values, negated=negated)
+
+    def pairs(self, columns: LiteralString, pairs: Sequence[tuple[Bind, Bind]]) -> Sql:
+        marks: list[LiteralString] = ["(?, ?)"] * len(pairs)
+        binds = tuple(bind for pair in pairs for bind in pair)
+        return Sql(f"({columns}) IN ({', '.join(marks)})", binds)
+
+    def hex(self, blob: LiteralString) -> LiteralString:
+        return f"(lower(hex({blob})) COLLATE utf8mb4_bin)"
+
+    def digits(self, integer: LiteralString) -> LiteralString:
+        return f"(CAST({integer} AS CHAR) COLLATE utf8mb4_bin)"
+
+    # An index of a column's beginning serves conditions on the column, and no order.
+
+    def head(self, column: LiteralString) -> LiteralString:
+        return column
+
+    def head_of(self, value: str) -> str:
+        return value
+
+    def brief(self, column: LiteralString) -> LiteralString:
+        return _beginning(column)
+
+    def is_cut(self, column: LiteralString) -> LiteralString:  # noqa: ARG002 - None is.
+        return "1 = 0"
+
+    def begins(self, column: LiteralString, value: str) -> Sql:
+        return Sql(f"{column} = ?", (value,))
+
+    def upsert(
+        self,
+        table: LiteralString,
+        columns: tuple[LiteralString, ...],
+        *,
+        key: tuple[LiteralString, ...],
+        changes: Changes | None = None,
+    ) -> LiteralString:
+        return _on_duplicate_key(table, columns, key, changes)
+
+    @property
+    def for_update(self) -> LiteralString:
+        return " FOR UPDATE"
+
+
+@cache
+def _on_conflict(
+    table: LiteralString,
+    columns: tuple[LiteralString, ...],
+    key: tuple[LiteralString, ...],
+    changes: Changes | None,
+) -> LiteralString:
+    """SQLite has taken this over from PostgreSQL."""
+    sets = _sets(columns, key, changes)
+    for column in columns:
+        sets = sets.replace(f"new({column})", f"excluded.{column}")
+        sets = sets.replace(f"old({column})", f"{table}.{column}")
+    action = f"UPDATE SET {sets}" if sets else "NOTHING"
+    return f"{_insert(table, columns)} ON CONFLICT ({', '.join(key)}) DO {action}"
+
+
+@cache
+def _on_duplicate_key(
+    table: LiteralString,
+    columns: tuple[LiteralString, ...],
+    key: tuple[LiteralString, ...],
+    changes: Changes | None,
+) -> LiteralString:
+    sets = _sets(columns, key, changes)
+    for column in columns:
+        sets = sets.replace(f"new({column})", f"VALUES({column})")
+        sets = sets.replace(f"old({column})", column)
+    # INSERT IGNORE would let values pass that are too long, and more.
+    action = sets or f"{key[0]} = {key[0]}"
+    return f"{_insert(table, columns)} ON DUPLICATE KEY UPDATE {action}"
+
+
+def _insert(table: LiteralString, columns: tuple[LiteralString, ...]) -> LiteralString:
+    marks: list[LiteralString] = ["?"] * len(columns)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(marks)})"
+
+
+def _sets(
+    columns: tuple[LiteralString, ...], key: tuple[LiteralString, ...], changes: Changes | None
+) -> LiteralString:
+    if changes is None:
+        changes = tuple((column, f"new({column})") for column in columns if column not in key)
+    return ", ".join(f"{column} = {text}" for column, text in changes)
+
+
+def _in(column: LiteralString, values: Sequence[Bind], *, negated: bool) -> Sql:
+    if not values:
+        return Sql("1 = 1" if negated else "1 = 0")
+    if len(values) == 1:
+        return Sql(f"{column} {'<>' if negated else '='} ?", tuple(values))
+    marks: list[LiteralString] = ["?"] * len(values)
+    return Sql(f"{column} {'NOT IN' if negated else 'IN'} ({','.join(marks)})", tuple(values))
+
+
+def _array(values: Sequence[Bind]) -> LiteralString:
+    """PostgreSQL's type of a list of these."""
+    match values[0]:
+        case bytes():
+            return "bytea[]"
+        case str():
+            return "text[]"
+        case _ if any(isinstance(value, float) for value in values):
+            return "double precision[]"
+        case _:
+            return "bigint[]"
+
+
+def _beginning(column: LiteralString) -> LiteralString:
+    """The first 200 characters, spelt as the indexes have it."""
+    return f"substr({column}, 1, 200)"
+
+
+def _without_escapes(pattern: str) -> str:
+    """For LIKE with the escape character `|`."""
+    return pattern.replace("|", "||")
+
 
 def _is_number(text: LiteralString) -> LiteralString:
     return f"{text} <= CAST('9e999' AS NUMERIC)"
@@ -113,6 +448,17 @@ def _is_number(text: LiteralString) -> LiteralString:
 
 def matches_ilike(text: str, pattern: str) -> bool:
     return _ilike(pattern).fullmatch(fold(text)) is not None
+
+
+@cache
+def capitals() -> dict[str, str]:
+    """The letters beyond ASCII that `fold` turns into each letter."""
+    found: dict[str, str] = {}
+    for character in map(chr, range(0x80, 0x20000)):
+        small = _fold_character(character)
+        if small != character:
+            found[small] = found.get(small, "") + character
+    return found
 
 
 @lru_cache(maxsize=64)

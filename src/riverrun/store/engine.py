@@ -38,7 +38,9 @@ class Tx(Reader, Protocol):
         ...
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        """Raises ConflictError."""
+        """May wait until somebody asks about the table, or the work is over. Raises ConflictError
+        then.
+        """
         ...
 
     def next_seq(self) -> int:

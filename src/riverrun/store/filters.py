@@ -3,6 +3,8 @@
 No condition is ever NULL, so NOT is the logic of two values that the language promises.
 """
 
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,9 +27,14 @@ from riverrun.search.nodes import (
 )
 from riverrun.store.dialects import Dialect, Sql
 
+ROW_BY_ROW: LiteralString = "LIMIT 1 OFFSET 0"
+"""Ends what EXISTS asks of each row that a walk comes to. Without it, planners would rather read a
+whole table first, and most of that in vain.
+"""
 TRUE = Sql("1 = 1")
 FALSE = Sql("1 = 0")
 
+_INT64 = range(-(2**63), 2**63)
 _OPERATORS: Mapping[str, LiteralString] = {
     "=": "=",
     "!=": "<>",
@@ -93,11 +100,6 @@ def joined(parts: Iterable[Sql], separator: LiteralString) -> Sql:
 
 def all_of(parts: Iterable[Sql]) -> Sql:
     return joined([part for part in parts if part != TRUE] or [TRUE], " AND ")
-
-
-def marks(values: Sequence[object]) -> LiteralString:
-    each: list[LiteralString] = ["?"] * len(values)
-    return ",".join(each)
 
 
 def compile_tree(tree: Node, test: Callable[[Test], Sql]) -> Sql:
@@ -180,8 +182,16 @@ class RunFilters:
     def on_row(self, test: Test, row: LiteralString) -> Sql:
         """The test on the field's own row, which exists: `row` is the alias of its table."""
         if test.field.entity is Entity.METRIC:
-            return metric_test(test, row)
+            return metric_test(test, row, self.dialect)
         return text_test(test, f"{row}.value", self.dialect)
+
+    def on_index(self, test: Test, row: LiteralString) -> Sql:
+        """What passes the test on the field's own row, and perhaps more: as far as an index has the
+        value.
+        """
+        if test.field.entity is Entity.METRIC:
+            return metric_test(test, row, self.dialect)
+        return head_test(test, f"{row}.value", self.dialect)
 
     def _keyed(self, test: Test) -> Sql:
         missing = isinstance(test, IsNull)
@@ -193,9 +203,9 @@ class RunFilters:
             f"EXISTS (SELECT 1 FROM {table} AS x WHERE x.run_id = {self.run_id} AND x.key_id = ?"
         )
         if missing:
-            return Sql(f"NOT {found})", (key_id,))
+            return Sql(f"NOT {found} {ROW_BY_ROW})", (key_id,))
         on_row = self.on_row(test, "x")
-        return Sql(f"{found} AND {on_row.text})", (key_id, *on_row.binds))
+        return Sql(f"{found} AND {on_row.text} {ROW_BY_ROW})", (key_id, *on_row.binds))
 
     def _attribute(self, test: Test) -> Sql:
         if test.field.key == "run_id":
@@ -217,11 +227,7 @@ class RunFilters:
                 return text_test(test, self.dialect.hex(self.run_id), self.dialect)
 
     def _ids(self, values: Sequence[Value], *, negated: bool) -> Sql:
-        ids = run_ids(values)
-        if not ids:
-            return TRUE if negated else FALSE
-        word = "NOT IN" if negated else "IN"
-        return Sql(f"{self.run_id} {word} ({marks(ids)})", tuple(ids))
+        return self.dialect.among(self.run_id, run_ids(values), negated=negated)
 
     def dataset_test(self, test: Test) -> Sql:
         """The test on a dataset (alias `d`) or its use as an input (alias `i`)."""
@@ -238,7 +244,7 @@ class RunFilters:
         )
         inside = self.dataset_test(test)
         negation = "NOT " if isinstance(test, IsNull) else ""
-        return Sql(f"{negation}{inputs} AND {inside.text})", inside.binds)
+        return Sql(f"{negation}{inputs} AND {inside.text} {ROW_BY_ROW})", inside.binds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +260,20 @@ class ExperimentFilters:
         if test.field.entity is Entity.TAG:
             return self._tag(test)
         if test.field.key == "experiment_id":
-            return column_test(test, "CAST(e.experiment_id AS CHAR(20))", self.dialect)
+            return self._id(test)
         return column_test(test, experiment_column(test.field), self.dialect)
+
+    def _id(self, test: Test) -> Sql:
+        match test:
+            case Compare(_, "=" | "!=" as operator, value):
+                return self._ids([value], negated=operator == "!=")
+            case In(_, values, negated):
+                return self._ids(values, negated=negated)
+            case _:
+                return text_test(test, self.dialect.digits("e.experiment_id"), self.dialect)
+
+    def _ids(self, values: Sequence[Value], *, negated: bool) -> Sql:
+        return self.dialect.among("e.experiment_id", _experiment_ids(values), negated=negated)
 
     def _tag(self, test: Test) -> Sql:
         found: LiteralString = (
@@ -275,21 +293,56 @@ def run_ids(values: Iterable[Value]) -> list[bytes]:
     return [bytes.fromhex(text) for text in texts if len(text) == 32 and digits.issuperset(text)]
 
 
+def _experiment_ids(values: Iterable[Value]) -> list[int]:
+    """The numbers of those texts that are ids as we write them; no experiment has any other."""
+    texts = [str(value) for value in values]
+    numbers = [int(text) for text in texts if re.fullmatch("0|[1-9][0-9]{0,18}", text)]
+    return [number for number in numbers if number in _INT64]
+
+
 def column_test(test: Test, column: LiteralString, dialect: Dialect) -> Sql:
     """The test on an attribute's column that is not NULL."""
     if test.field.kind is Kind.INTEGER:
-        return value_test(test, column)
+        return value_test(_of_integers(test), column, dialect)
     return text_test(test, column, dialect)
 
 
-def value_test(test: Test, column: LiteralString) -> Sql:
+def _of_integers(test: Test) -> Test:
+    """What an integer of 64 bits passes if it passes the test, asked by such integers alone."""
+    match test:
+        case Compare(field, "=" | "!=" as operator, float() as value):
+            return _of_integers(In(field, (value,), negated=operator == "!="))
+        case In(field, values, negated):
+            integers = [int(value) for value in values if float(value).is_integer()]
+            return In(field, tuple(filter(_INT64.__contains__, integers)), negated)
+        case Compare(field, operator, float() as value):
+            low, high = _INT64.start, _INT64.stop - 1
+            match operator:
+                case "<":
+                    high = math.ceil(value) - 1
+                case "<=":
+                    high = math.floor(value)
+                case ">":
+                    low = math.floor(value) + 1
+                case _:
+                    low = math.ceil(value)
+            return _of_integers(Between(field, low, high))
+        case Between(field, low, high):
+            low, high = math.ceil(low), math.floor(high)
+            if low >= _INT64.stop or high < _INT64.start:
+                return In(field, (), negated=False)
+            return Between(field, max(low, _INT64.start), min(high, _INT64.stop - 1))
+        case _:
+            return test
+
+
+def value_test(test: Test, column: LiteralString, dialect: Dialect) -> Sql:
     """The test on a column that is not NULL, in the column's own type."""
     match test:
         case Compare(_, operator, value):
             return Sql(f"{column} {_OPERATORS[operator]} ?", (value,))
         case In(_, values, negated):
-            word = "NOT IN" if negated else "IN"
-            return Sql(f"{column} {word} ({marks(values)})", values)
+            return dialect.among(column, values, negated=negated)
         case Between(_, low, high):
             return Sql(f"{column} BETWEEN ? AND ?", (low, high))
         case IsNull() | IsNaN():
@@ -311,16 +364,29 @@ def text_test(test: Test, column: LiteralString, dialect: Dialect) -> Sql:
         case Between(_, low, high):
             return all_of([dialect.number(column, ">=", low), dialect.number(column, "<=", high)])
         case _:
-            return value_test(test, column)
+            return value_test(test, column, dialect)
 
 
-def metric_test(test: Test, row: LiteralString) -> Sql:
+def head_test(test: Test, column: LiteralString, dialect: Dialect) -> Sql:
+    """What passes `text_test`, and perhaps more: the test as far as an index has the text."""
+    head = dialect.head(column)
+    match test:
+        case Compare(_, "=", str() as value):
+            return dialect.begins(column, value)
+        case In(_, values, False) if isinstance(values[0], str):
+            return dialect.among(head, [dialect.head_of(str(value)) for value in values])
+        case _:
+            inside = text_test(test, head, dialect)
+            return Sql(f"({inside.text} OR {dialect.is_cut(column)})", inside.binds)
+
+
+def metric_test(test: Test, row: LiteralString, dialect: Dialect) -> Sql:
     """The test on a metric's row, where NaN is 0 beside a flag, or a NULL minimum and maximum; only
     inequality matches it.
     """
     column: LiteralString = f"{row}.{value_column(test.field)}"
     is_nan: LiteralString = f"{column} IS NULL" if test.field.function else f"{row}.is_nan = 1"
-    inside = value_test(test, column)
+    inside = value_test(test, column, dialect)
     match test:
         case IsNaN():
             return Sql(is_nan)

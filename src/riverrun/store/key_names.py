@@ -13,8 +13,10 @@ async def find(tx: Tx, names: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for start in range(0, len(names), BATCH):
         part = names[start : start + BATCH]
-        marks = ",".join("?" * len(part))
-        rows = await tx.fetch(f"SELECT name, key_id FROM key_names WHERE name IN ({marks})", part)
+        wanted = tx.dialect.among("name", part)
+        rows = await tx.fetch(
+            f"SELECT name, key_id FROM key_names WHERE {wanted.text}", wanted.binds
+        )
         found.update(rows)  # pyright: ignore[reportArgumentType]
     return found
 

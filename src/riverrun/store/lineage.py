@@ -31,11 +31,12 @@ async def monitoring_runs(
     """Active runs of any experiment that have the tag with this value, the newest first. Costs one
     look into the index for each experiment.
     """
+    begins = tx.dialect.begins("t.value", value)
     rows = await tx.fetch(
         "SELECT r.run_id FROM experiments AS e CROSS JOIN tags AS t CROSS JOIN runs AS r "
         "WHERE e.workspace = ? AND t.experiment_id = e.experiment_id AND t.key_id = ? "
-        "AND t.value = ? AND r.run_id = t.run_id AND r.lifecycle_stage = 'active' "
-        "ORDER BY r.start_time DESC, r.run_id DESC LIMIT ?",
-        (workspace, key_id, value, limit),
+        f"AND {begins.text} AND t.value = ? AND r.run_id = t.run_id "
+        "AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC, r.run_id DESC LIMIT ?",
+        (workspace, key_id, *begins.binds, value, limit),
     )
     return [run_id for (run_id,) in rows]

@@ -15,13 +15,13 @@ from riverrun.store.filters import (
     column_test,
     compile_tree,
     joined,
-    marks,
     metric_test,
     run_ids,
     text_test,
 )
 from riverrun.store.logged_models import STATUS_PREFIX
 from riverrun.store.paging import (
+    NOWHERE,
     REAL,
     Cursor,
     Place,
@@ -151,7 +151,7 @@ def _statement(query: LoggedModelQuery, cursor: Cursor, dialect: Dialect) -> Sql
         ", ",
     )
     terms = [
-        Term(f"p.{rank}" if _is_metric(each) else None, f"p.{value}", each.order.ascending)
+        _term(each, query.keys, f"p.{rank}", f"p.{value}")
         for each, (rank, value) in zip(query.order_by, names, strict=True)
     ]
     where = _where(query, dialect)
@@ -169,6 +169,16 @@ def _is_metric(order: ModelOrder) -> bool:
     return order.order.field.entity is Entity.METRIC
 
 
+def _term(
+    order: ModelOrder, keys: Mapping[str, int], rank: LiteralString, value: LiteralString
+) -> Term:
+    if not _is_metric(order):
+        return Term(None, value, order.order.ascending)
+    if order.order.field.key not in keys:
+        return Term(rank, NOWHERE, order.order.ascending)
+    return Term(rank, value, order.order.ascending)
+
+
 def _columns(
     order: ModelOrder, keys: Mapping[str, int], rank: LiteralString, value: LiteralString
 ) -> Sql:
@@ -177,7 +187,7 @@ def _columns(
         return Sql(f"0 AS {rank}, {_COLUMNS[field.key]} AS {value}")
     key_id = keys.get(field.key)
     if key_id is None:
-        return Sql(f"2 AS {rank}, NULL AS {value}")
+        return Sql(f"2 AS {rank}, {NOWHERE} AS {value}")
     dataset = order.dataset.condition
     binds = (key_id, *dataset.binds)
     return Sql(
@@ -198,7 +208,7 @@ def _newest(column: LiteralString, dataset: Sql) -> LiteralString:
 def _where(query: LoggedModelQuery, dialect: Dialect) -> Sql:
     filters = LoggedModelFilters(dialect, query.keys, _any_of(query.datasets))
     conditions = [
-        dialect.one_of("l.experiment_id", query.experiment_ids),
+        dialect.among("l.experiment_id", query.experiment_ids),
         Sql("l.lifecycle_stage = 'active'"),
     ]
     if query.filter is not None:
@@ -271,7 +281,7 @@ class LoggedModelFilters:
 
     def _on_row(self, test: Test) -> Sql:
         if test.field.entity is Entity.METRIC:
-            return metric_test(test, "x")
+            return metric_test(test, "x", self.dialect)
         return text_test(test, "x.value", self.dialect)
 
     def _rows(self, table: LiteralString, condition: Sql) -> Sql:
@@ -284,22 +294,18 @@ class LoggedModelFilters:
     def _id(self, test: Test) -> Sql:
         match test:
             case Compare(_, "=" | "!=" as operator, value):
-                return _ids([value], negated=operator == "!=")
+                return self._ids([value], negated=operator == "!=")
             case In(_, values, negated):
-                return _ids(values, negated=negated)
+                return self._ids(values, negated=negated)
             case _:
                 # The common tongue has no sign that joins texts in every database.
                 public: LiteralString = f"replace('m-#', '#', {self.dialect.hex('l.model_id')})"
                 return text_test(test, public, self.dialect)
 
-
-def _ids(values: Sequence[Value], *, negated: bool) -> Sql:
-    texts = [str(value) for value in values]
-    ids = run_ids(text.removeprefix("m-") for text in texts if text.startswith("m-"))
-    if not ids:
-        return TRUE if negated else FALSE
-    word = "NOT IN" if negated else "IN"
-    return Sql(f"l.model_id {word} ({marks(ids)})", tuple(ids))
+    def _ids(self, values: Sequence[Value], *, negated: bool) -> Sql:
+        texts = [str(value) for value in values]
+        ids = run_ids(text.removeprefix("m-") for text in texts if text.startswith("m-"))
+        return self.dialect.among("l.model_id", ids, negated=negated)
 
 
 def _stored_status(value: Value) -> Value:

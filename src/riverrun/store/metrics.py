@@ -56,9 +56,9 @@ _LATEST_CHANGES: Changes = (
 
 
 async def append(tx: Tx, run_id: bytes, payload: bytes) -> None:
-    await tx.execute(
+    await tx.execute_many(
         "INSERT INTO metric_log (run_id, seq, payload) VALUES (?, ?, ?)",
-        (run_id, tx.next_seq(), payload),
+        [(run_id, tx.next_seq(), payload)],
     )
 
 

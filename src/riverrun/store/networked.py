@@ -8,9 +8,11 @@ its connection was lost before the commit, is done again.
 
 import asyncio
 import random
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
@@ -31,7 +33,9 @@ TRIES = 8
 """Of a transaction that others were in the way of, or whose connection was lost."""
 PAUSE_S = 0.01
 """Before the second try; twice as long before each that follows."""
-CONNECTIONS_PER_WRITER = 3
+CONNECTIONS_PER_WRITER = 2
+
+_CHANGED_TABLE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 
 log = Log("riverrun.database")
 
@@ -100,7 +104,6 @@ class NetworkedTx:
         self._session = session
         self._sequence = sequence
         self.dialect = dialect
-        self.has_written = False
 
     async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[Row]:
         return await self._session.fetch(sql, binds)
@@ -110,16 +113,77 @@ class NetworkedTx:
         return rows[0] if rows else None
 
     async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
-        self.has_written = True
         return await self._session.execute(sql, binds)
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        if rows:
-            self.has_written = True
-            await self._session.execute_many(sql, rows)
+        await self._session.execute_many(sql, rows)
 
     def next_seq(self) -> int:
         return self._sequence.next()
+
+
+class GroupTx:
+    """The transaction of several works, each on rows of its own: what they insert waits, so that
+    all of it goes in a few statements, until the same work asks about the same table.
+    """
+
+    def __init__(self, tx: NetworkedTx) -> None:
+        self._tx = tx
+        self._waiting: dict[str, list[Sequence[object]]] = {}
+        """Rows by their statement."""
+        self._of_this_work: dict[str, str] = {}
+        """Its statements that wait, with their tables."""
+        self.dialect = tx.dialect
+        self.has_written = False
+
+    async def next_work(self, *, on_same_rows: bool) -> None:
+        """One statement may not change a row twice."""
+        if on_same_rows:
+            await self.flush()
+        self._of_this_work.clear()
+        self.has_written = False
+
+    async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[Row]:
+        await self._flush_for(sql)
+        return await self._tx.fetch(sql, binds)
+
+    async def one(self, sql: str, binds: Sequence[object] = ()) -> Row | None:
+        await self._flush_for(sql)
+        return await self._tx.one(sql, binds)
+
+    async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
+        await self._flush_for(sql)
+        self.has_written = True
+        return await self._tx.execute(sql, binds)
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        if not rows:
+            return
+        if sql in self._of_this_work:
+            await self.flush()
+        self.has_written = True
+        self._of_this_work[sql] = _table_of(sql)
+        self._waiting.setdefault(sql, []).extend(rows)
+
+    async def flush(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        self._of_this_work.clear()
+        for sql, rows in waiting.items():
+            await self._tx.execute_many(sql, rows)
+
+    def next_seq(self) -> int:
+        return self._tx.next_seq()
+
+    async def _flush_for(self, sql: str) -> None:
+        if any(table in sql for table in self._of_this_work.values()):
+            await self.flush()
+
+
+@lru_cache(maxsize=1024)
+def _table_of(sql: str) -> str:
+    """The table that a statement changes; the statement itself where that cannot be told."""
+    found = _CHANGED_TABLE.match(sql)
+    return found[1] if found else sql
 
 
 class _Job:
@@ -189,16 +253,12 @@ class NetworkedEngine:
 
     async def _repeated(self, work: Work[T], mode: Mode) -> T:
         """Runs the work in a transaction, again where that is safe and may help."""
-
-        async def alone(tx: NetworkedTx) -> T:
-            return await work(tx)
-
         has_met_conflict = False
         for attempt in range(TRIES):
             if attempt:
                 await asyncio.sleep(PAUSE_S * 2 ** (attempt - 1) * (0.5 + random.random()))  # noqa: S311 - Only spreads the tries.
             try:
-                return await self._transaction(alone, mode)
+                return await self._transaction(work, mode)
             except ConflictError:
                 if has_met_conflict:
                     raise
@@ -293,7 +353,7 @@ class NetworkedEngine:
         """Commits the group as one; if one of it fails after it wrote, all are run one by one."""
         if len(group) > 1:
             try:
-                await self._transaction(lambda tx: _run_all(tx, group), Mode.WRITE)
+                await self._transaction(lambda tx: _run_all(GroupTx(tx), group), Mode.WRITE)
             except TemporarilyUnavailable as error:
                 for job in group:
                     job.error = error
@@ -310,16 +370,19 @@ class NetworkedEngine:
                 job.error = error
 
 
-async def _run_all(tx: NetworkedTx, group: Sequence[_Job]) -> None:
+async def _run_all(tx: GroupTx, group: Sequence[_Job]) -> None:
     """Raises _HalfDoneError when one fails after it wrote; one that failed before fails alone."""
+    last_key = b""
     for job in group:
-        tx.has_written = False
+        await tx.next_work(on_same_rows=job.key == last_key)
+        last_key = job.key
         try:
             job.result = await job.work(tx)
         except TrackingError as error:
             if tx.has_written:
                 raise _HalfDoneError from error
             job.error = error
+    await tx.flush()
 
 
 def _deliver(job: _Job) -> None:

@@ -13,7 +13,7 @@ from typing import Any, LiteralString, TypeAlias
 from riverrun.errors import InvalidParameterValue
 from riverrun.search.fields import Kind
 from riverrun.store.dialects import Sql
-from riverrun.store.filters import all_of, joined
+from riverrun.store.filters import FALSE, TRUE, all_of, joined
 
 REAL, NAN, MISSING = 0, 1, 2
 """The ranks of values, which come in this order whatever the direction."""
@@ -23,6 +23,9 @@ MAX_TOKEN_LENGTH = 1_000_000
 
 MAX_OFFSET = 10_000_000
 """Rows that a token of MLflow's own kind may skip."""
+
+NOWHERE: LiteralString = "NULL"
+"""The value of a term that every row lacks."""
 
 Place: TypeAlias = tuple[int, Any]
 """A rank and, for a real value, the value: where a row stands in one term of an order."""
@@ -38,11 +41,14 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One term of an order in SQL. `rank` is None where every row has a real value."""
+    """One term of an order in SQL. `rank` is None where every row has a real value. An order by
+    `head` is the order by value, too, as far as an index has that.
+    """
 
     rank: LiteralString | None
     value: LiteralString
     ascending: bool
+    head: LiteralString | None = None
 
 
 def fingerprint(*query: object) -> str:
@@ -151,6 +157,8 @@ def after(terms: Sequence[Term], places: Sequence[Place]) -> Sql:
 def further_in(term: Term, place: Place) -> Sql | None:
     """Rows further on in this term; None if there cannot be any."""
     rank, value = place
+    if term.value == NOWHERE:
+        return TRUE if rank < MISSING else None
     beyond = Sql(f"{term.value} {'>' if term.ascending else '<'} ?", (value,))
     if term.rank is None:
         return beyond
@@ -161,6 +169,8 @@ def further_in(term: Term, place: Place) -> Sql | None:
 
 def same(term: Term, place: Place) -> Sql:
     rank, value = place
+    if term.value == NOWHERE:
+        return TRUE if rank == MISSING else FALSE
     equal = Sql(f"{term.value} = ?", (value,))
     if term.rank is None:
         return equal
@@ -175,6 +185,10 @@ def order_by(terms: Sequence[Term]) -> LiteralString:
 
 def _order_items(terms: Sequence[Term]) -> Iterator[LiteralString]:
     for term in terms:
+        if term.value == NOWHERE:
+            continue
         if term.rank is not None:
             yield term.rank
-        yield term.value if term.ascending else f"{term.value} DESC"
+        for column in (term.head, term.value):
+            if column is not None:
+                yield column if term.ascending else f"{column} DESC"

@@ -18,7 +18,7 @@ from riverrun.errors import InvalidState, TemporarilyUnavailable, TrackingError
 from riverrun.store.dialects import PostgresDialect
 from riverrun.store.engine import Row
 from riverrun.store.networked import Failure, Mode
-from riverrun.store.rows import in_batches
+from riverrun.store.rows import in_batches, with_rows
 from riverrun.store.urls import DatabaseUrl
 
 STATEMENT_S_MAX = 30
@@ -36,8 +36,11 @@ _BEGIN = {
     Mode.WRITE: "BEGIN ISOLATION LEVEL READ COMMITTED",
     Mode.READ: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 }
-_SET_LOCAL = "".join(f"; SET LOCAL {name} = {value}" for name, value in TIMEOUTS_MS.items())
-_SET = "; ".join(f"SET {name} = {value}" for name, value in TIMEOUTS_MS.items())
+# What we ask is over before compiling it would pay.
+_SET_LOCAL = "; SET LOCAL jit = off" + "".join(
+    f"; SET LOCAL {name} = {value}" for name, value in TIMEOUTS_MS.items()
+)
+_SET = "; ".join(f"SET {name} = {value}" for name, value in TIMEOUTS_MS.items()) + "; SET jit = off"
 _NUMBER = re.compile(r"(\d+)$")
 
 
@@ -77,6 +80,9 @@ class PostgresSession:
         return int(found[1]) if found else 0
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        if with_rows(sql, 1) is None:
+            await self._connection.executemany(numbered(sql), rows)
+            return
         for statement, binds in in_batches(sql, rows):
             await self._connection.fetch(numbered(statement), *binds)
 

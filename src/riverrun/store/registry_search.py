@@ -13,7 +13,7 @@ from riverrun.search.fields import (
     Field,
 )
 from riverrun.search.nodes import And, Compare, In, IsNull, Node, Not, Or, OrderBy, Test
-from riverrun.store.dialects import Dialect, Sql
+from riverrun.store.dialects import HEAD_LENGTH, Dialect, Sql
 from riverrun.store.engine import Row, Tx
 from riverrun.store.filters import TRUE, all_of, column_test, compile_tree, text_test
 from riverrun.store.paging import (
@@ -35,8 +35,6 @@ USUAL_ROWS = 10_000
 """Models of a workspace, or versions of a model, for which the ways of a search are chosen."""
 MAX_PROBES = 4
 """Tags that one search counts."""
-TAG_HEAD_LENGTH = 200
-"""Characters of a tag's value that its index, and the SQL that uses it, look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +151,11 @@ async def _rare_tag(tx: Tx, query: RegistryQuery) -> "TagTest | None":
     asked = [tag for each in conjuncts if (tag := _asked_tag(each))]
     counts: list[tuple[int, int]] = []
     for index, tag in enumerate(asked[:MAX_PROBES]):
+        head = tag.head(tx.dialect)
         rows = await tx.fetch(
-            f"SELECT count(*) FROM (SELECT 1 FROM {query.kind.tags} AS t WHERE {tag.head.text} "
+            f"SELECT count(*) FROM (SELECT 1 FROM {query.kind.tags} AS t WHERE {head.text} "
             "LIMIT ?) AS found",
-            (*tag.head.binds, few + 1),
+            (*head.binds, few + 1),
         )
         counts.extend((count, index) for (count,) in rows if count <= few)
     return asked[min(counts)[1]] if counts else None
@@ -178,18 +177,14 @@ class TagTest:
     key: str
     value: str
 
-    @property
-    def head(self) -> Sql:
+    def head(self, dialect: Dialect) -> Sql:
         """The condition on alias `t`, as the index has it."""
-        return Sql(
-            "t.tag_key = ? AND substr(t.value, 1, 200) = ?",
-            (self.key, self.value[:TAG_HEAD_LENGTH]),
-        )
+        return all_of([Sql("t.tag_key = ?", (self.key,)), dialect.begins("t.value", self.value)])
 
     @property
     def is_whole(self) -> bool:
         """Whether the index knows the value to its end."""
-        return len(self.value) < TAG_HEAD_LENGTH
+        return len(self.value) < HEAD_LENGTH
 
 
 def _asked_tag(tree: Node | None) -> TagTest | None:
@@ -222,7 +217,7 @@ def _statement(
         source = kind.by_model
     where = all_of(
         [
-            TRUE if rare_tag is None else rare_tag.head,
+            TRUE if rare_tag is None else rare_tag.head(filters.dialect),
             TRUE if rare_tag is None else Sql(kind.same(kind.alias, "t")),
             kind.joined,
             Sql("m.workspace = ?", (query.workspace,)),

@@ -17,13 +17,19 @@ _POINT, _RANGE, _SCAN = 1, 2, 3
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """`sql` lists ids of runs, some perhaps twice; `cost` ranks how much of an index it reads."""
+    """`lists` have ids of runs, some perhaps twice; `cost` ranks how much of an index they read."""
 
     cost: int
-    sql: Sql
+    lists: tuple[Sql, ...]
 
     def first(self, limit: int) -> Sql:
-        return Sql(f"SELECT run_id FROM ({self.sql.text}) AS c LIMIT ?", (*self.sql.binds, limit))
+        """Each list has a limit of its own, since a database may make all of a union first."""
+        parts = [Sql(f"{each.text} LIMIT ?", (*each.binds, limit)) for each in self.lists]
+        if len(parts) == 1:
+            return parts[0]
+        selects = [Sql(f"SELECT run_id FROM ({part.text}) AS c", part.binds) for part in parts]
+        whole = joined(selects, " UNION ALL ")
+        return Sql(f"SELECT run_id FROM ({whole.text}) AS u LIMIT ?", (*whole.binds, limit))
 
     def count(self, limit: int) -> Sql:
         """How many there are, as far as `limit`: cheaper than to fetch what is then too many."""
@@ -63,40 +69,39 @@ class CandidateLists:
         found = [item for item in map(self.of, items) if item]
         if len(found) < len(items):
             return None
-        sql = joined([item.sql for item in found], " UNION ALL ")
-        return Candidates(max(item.cost for item in found), sql)
+        lists = tuple(each for item in found for each in item.lists)
+        return Candidates(max(item.cost for item in found), lists)
 
     def _test(self, test: Test) -> Candidates | None:
         field = test.field
         if table_of(field) and not field.function:
-            return self._keyed(field, self.filters.on_row(test, "x"), _cost(test))
+            return self._keyed(field, self.filters.on_index(test, "x"), _cost(test))
         if field.entity is Entity.DATASET:
             return self._dataset(test)
         if field.key in {"run_id", "start_time"}:
             condition = self.filters.test(test)
-            return Candidates(_cost(test), self._list("runs AS r", "r", condition))
+            return Candidates(_cost(test), (self._list("runs AS r", "r", condition),))
         return None
 
     def _keyed(self, field: Field, condition: Sql, cost: int) -> Candidates:
         table = table_of(field)
         key_id = self.filters.keys.get(field.key)
         if table is None or key_id is None:
-            return Candidates(0, Sql("SELECT run_id FROM runs WHERE 1 = 0"))
+            return Candidates(0, (Sql("SELECT run_id FROM runs WHERE 1 = 0"),))
         key = Sql("x.key_id = ?", (key_id,))
-        return Candidates(cost, self._list(f"{table} AS x", "x", all_of([key, condition])))
+        return Candidates(cost, (self._list(f"{table} AS x", "x", all_of([key, condition])),))
 
     def _dataset(self, test: Test) -> Candidates:
         condition = self.filters.dataset_test(test)
         source: LiteralString = "datasets AS d CROSS JOIN run_inputs AS i"
         edges = Sql("i.experiment_id = d.experiment_id AND i.dataset_id = d.dataset_id")
-        experiments = self.filters.dialect.one_of("d.experiment_id", self.experiments)
+        experiments = self.filters.dialect.among("d.experiment_id", self.experiments)
         where = all_of([experiments, edges, condition])
-        return Candidates(
-            _RANGE, Sql(f"SELECT i.run_id FROM {source} WHERE {where.text}", where.binds)
-        )
+        listed = Sql(f"SELECT i.run_id FROM {source} WHERE {where.text}", where.binds)
+        return Candidates(_RANGE, (listed,))
 
     def _list(self, source: LiteralString, alias: LiteralString, condition: Sql) -> Sql:
-        experiments = self.filters.dialect.one_of(f"{alias}.experiment_id", self.experiments)
+        experiments = self.filters.dialect.among(f"{alias}.experiment_id", self.experiments)
         where = all_of([experiments, condition])
         return Sql(f"SELECT {alias}.run_id FROM {source} WHERE {where.text}", where.binds)
 

@@ -9,10 +9,10 @@ from riverrun.store.engine import Tx
 
 async def params(tx: Tx, run_id: bytes, key_ids: list[int]) -> dict[int, str]:
     """The values of those keys that the run has."""
-    marks = ",".join("?" * len(key_ids))
+    wanted = tx.dialect.among("key_id", key_ids)
     rows = await tx.fetch(
-        f"SELECT key_id, value FROM params WHERE run_id = ? AND key_id IN ({marks})",
-        (run_id, *key_ids),
+        f"SELECT key_id, value FROM params WHERE run_id = ? AND {wanted.text}",
+        (run_id, *wanted.binds),
     )
     return dict(rows)  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
 

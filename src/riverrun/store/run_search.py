@@ -17,9 +17,9 @@ import msgspec
 
 from riverrun.search.fields import RUN_ATTRIBUTES, Entity, Field
 from riverrun.search.nodes import And, Between, Compare, In, IsNaN, IsNull, Node, Not, OrderBy, Test
-from riverrun.store.dialects import Sql
+from riverrun.store.dialects import HEAD_LENGTH, Sql
 from riverrun.store.engine import Reader
-from riverrun.store.filters import TRUE, RunFilters, View, all_of, marks, table_of
+from riverrun.store.filters import TRUE, RunFilters, View, all_of, table_of
 from riverrun.store.paging import (
     MISSING,
     NAN,
@@ -205,7 +205,7 @@ class _Search:
         # The plus keeps the planner from the experiment's index when it has the ids themselves.
         experiment: LiteralString = "r.experiment_id" if candidates is None else "+r.experiment_id"
         if candidates is not None:
-            conditions.insert(0, Sql(f"r.run_id IN ({marks(candidates)})", tuple(candidates)))
+            conditions.insert(0, self.filters.dialect.among("r.run_id", candidates))
         if part.after:
             conditions.append(after(terms, part.after))
         walk = Walk(source, experiment, tuple(conditions), terms, split=False)
@@ -248,7 +248,7 @@ class _Search:
             for item in part.filter
             if isinstance(item, Test) and item.field == _START_TIME.field
         ]
-        experiment = self.filters.dialect.one_of("r.experiment_id", self.walks.experiments)
+        experiment = self.filters.dialect.among("r.experiment_id", self.walks.experiments)
         where = all_of([experiment, start, *map(self.filters.condition, own)])
         direction = "" if part.terms[0].ascending else " DESC"
         text: LiteralString = (
@@ -298,21 +298,24 @@ class _Search:
         ahead finds large groups and searches them by the rest of the order.
         """
         rows: list[Row] = []
-        ascending = part.terms[0].ascending
-        start = TRUE if place is None else _beyond("o.value", place[1], ascending=ascending)
+        field, ascending = part.terms[0].field, part.terms[0].ascending
+        head = self._head(field)
+        start = TRUE if place is None else self._start(field, place[1], ascending=ascending)
         window = max(self.effort.window, 2 * part.limit)
         while len(self.walks.experiments) == 1 and self._thrifty() and len(rows) < part.limit:
             ahead = await self._look_ahead(part, start, window)
             if len(ahead) < 2:
                 break
             first, last = ahead
-            if first == last:
-                rows += await self._group(part.less(rows), (REAL, first), None)
-                start = _beyond("o.value", first, ascending=ascending)
-            else:
-                until = _before("o.value", last, ascending=ascending)
+            if first != last:
+                until = _before(head, last, ascending=ascending)
                 rows += await self._range(part.less(rows), [start, until])
-                start = _beyond("o.value", last, ascending=ascending, included=True)
+                start = _beyond(head, last, ascending=ascending, included=True)
+            elif self._seen(field) == "o.value" or len(first) < HEAD_LENGTH:
+                rows += await self._group(part.less(rows), (REAL, first), None)
+                start = _beyond(head, first, ascending=ascending)
+            else:
+                break  # They are not known to their ends.
             if len(rows) < part.limit and await self._look_longer():
                 return rows
             window *= WINDOW_GROWTH
@@ -321,15 +324,19 @@ class _Search:
         return rows
 
     async def _look_ahead(self, part: _Part, start: Sql, window: int) -> list[Any]:
-        """The next value and the one so many rows further on, as far as they exist."""
+        """The next value and the one so many rows further on, as far as these exist: long ones only
+        where they begin.
+        """
         term = part.terms[0]
         table, key = self._table(term.field)
-        experiment = self.filters.dialect.one_of("o.experiment_id", self.walks.experiments)
-        own = [self.filters.on_row(test, "o") for test in _own(part)]
+        seen = self._seen(term.field)
+        experiment = self.filters.dialect.among("o.experiment_id", self.walks.experiments)
+        own = [self.filters.on_index(test, "o") for test in _own(part)]
         where = all_of([experiment, *key, start, *own])
         direction = "" if term.ascending else " DESC"
         select: LiteralString = (
-            f"SELECT o.value FROM {table} AS o WHERE {where.text} ORDER BY o.value{direction}"
+            f"SELECT {seen} AS value FROM {table} AS o WHERE {where.text} "
+            f"ORDER BY {seen}{direction}"
         )
         text: LiteralString = (
             f"SELECT value FROM ({select} LIMIT 1) AS a "
@@ -342,12 +349,14 @@ class _Search:
         """Runs with values within the bounds, in order."""
         table, key = self._table(part.terms[0].field)
         terms, source = self.walks.terms(part.terms[1:], f"{table} AS o CROSS JOIN runs AS r")
-        first = Term(None, "o.value", part.terms[0].ascending)
+        head = self._head(part.terms[0].field)
+        first = Term(None, "o.value", part.terms[0].ascending, None if head == "o.value" else head)
         own = _own(part)
         others = [item for item in part.filter if item not in own]
         conditions = (
             *key,
             *bounds,
+            *(self.filters.on_index(test, "o") for test in own if head != "o.value"),
             *(self.filters.on_row(test, "o") for test in own),
             *map(replace(self.filters, run_id="o.run_id").condition, others),
             Sql("r.run_id = o.run_id"),
@@ -355,6 +364,22 @@ class _Search:
         )
         walk = Walk(source, "o.experiment_id", conditions, (first, *terms))
         return await self.walks.rows(walk, part.limit)
+
+    def _head(self, field: Field) -> LiteralString:
+        """The value as the index has it that is walked."""
+        return "o.value" if field.entity is Entity.METRIC else self.filters.dialect.head("o.value")
+
+    def _seen(self, field: Field) -> LiteralString:
+        """The value as a look ahead sees it."""
+        return "o.value" if field.entity is Entity.METRIC else self.filters.dialect.brief("o.value")
+
+    def _start(self, field: Field, value: Any, *, ascending: bool) -> Sql:
+        """Values beyond this one, in a form by which they are found in the index."""
+        beyond = _beyond("o.value", value, ascending=ascending)
+        if field.entity is Entity.METRIC:
+            return beyond
+        head, known = self._head(field), self.filters.dialect.head_of(value)
+        return all_of([_beyond(head, known, ascending=ascending, included=True), beyond])
 
     def _table(self, field: Field) -> tuple[LiteralString, list[Sql]]:
         key = [Sql("o.key_id = ?", (self.filters.keys[field.key],))]

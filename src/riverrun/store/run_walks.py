@@ -18,7 +18,7 @@ from riverrun.store.filters import (
     table_of,
     value_column,
 )
-from riverrun.store.paging import REAL, Place, Term, order_by
+from riverrun.store.paging import NOWHERE, REAL, Place, Term, order_by
 
 MAX_BINDS = 30_000
 """SQLite binds at most 32 766 values to a statement."""
@@ -29,7 +29,7 @@ MAX_TEXT = 500_000
 _ALIASES: Sequence[LiteralString] = "t0 t1 t2 t3 t4 t5 t6 t7 t8 t9 t10 t11".split()  # noqa: SIM905
 _RANKS: Sequence[LiteralString] = "k0 k1 k2 k3 k4 k5 k6 k7 k8 k9 k10 k11".split()  # noqa: SIM905
 _VALUES: Sequence[LiteralString] = "v0 v1 v2 v3 v4 v5 v6 v7 v8 v9 v10 v11".split()  # noqa: SIM905
-_NEVER_LOGGED = Term("1 + 1", "NULL", ascending=True)  # A bare 2 would mean the second column.
+_NEVER_LOGGED = Term("2", NOWHERE, ascending=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Walks:
 
     def _branches(self, walk: Walk, limit: int) -> Sql:
         count = len(self.experiments)
-        whole = _branch(walk, self.filters.dialect.one_of(walk.experiment, self.experiments), limit)
+        whole = _branch(walk, self.filters.dialect.among(walk.experiment, self.experiments), limit)
         too_large = count * len(whole.binds) > MAX_BINDS or count * len(whole.text) > MAX_TEXT
         if not walk.split or not 1 < count <= self.effort.branches or too_large:
             return whole

@@ -98,9 +98,9 @@ async def info(tx: Tx, run_id: bytes) -> RunInfo | None:
 
 async def touch(tx: Tx, run_id: bytes, *, by: str, at_ms: int) -> None:
     """Every write does this: the version tells a stored document that it is out of date."""
-    await tx.execute(
+    await tx.execute_many(
         "UPDATE runs SET version = version + 1, written_at = ?, updated_by = ? WHERE run_id = ?",
-        (at_ms, by, run_id),
+        [(at_ms, by, run_id)],
     )
 
 
@@ -125,7 +125,7 @@ async def set_lifecycle(tx: Tx, run_id: bytes, stage: str, *, deleted_time: int 
 
 async def versions(tx: Tx, run_ids: Sequence[bytes]) -> dict[bytes, int]:
     """The versions of those runs that exist, in the given order."""
-    marks = ",".join("?" * len(run_ids))
-    rows = await tx.fetch(f"SELECT run_id, version FROM runs WHERE run_id IN ({marks})", run_ids)
+    wanted = tx.dialect.among("run_id", run_ids)
+    rows = await tx.fetch(f"SELECT run_id, version FROM runs WHERE {wanted.text}", wanted.binds)
     found: dict[bytes, int] = dict(rows)  # pyright: ignore[reportArgumentType]
     return {run_id: found[run_id] for run_id in run_ids if run_id in found}
