@@ -15,11 +15,11 @@ help: ## List the targets
 run: $(READY) ## Serve on http://127.0.0.1:5000 with SQLite and a local folder
 	$(BIN)/riverrun server
 
-test: $(READY) clients lint types ## All checks and all tests, with real clients
+test: $(READY) clients databases lint types ## All checks and all tests, with real clients and databases
 	$(BIN)/pytest -q
 
-test-quick: $(READY) ## The loop while you work: no clients, no hostile input; under a minute
-	$(BIN)/pytest -q -m "not slow and not client" --ignore tests/hostile
+test-quick: $(READY) ## The loop while you work: SQLite, no clients, no hostile input; under a minute
+	$(BIN)/pytest -q -m "not slow and not client" --database sqlite --ignore tests/hostile
 
 lint: $(READY) ## ruff and the import contracts
 	$(BIN)/ruff check .
@@ -55,8 +55,11 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: clients
+.PHONY: clients databases
 clients: $(CLIENTS_READY) # The clients that the tests drive, each in an environment of its own
+
+databases: # The servers of PostgreSQL, MariaDB and PgBouncer that the tests start
+	.ci/databases
 
 .envs/%/.ready: requirements/client-%.txt | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .envs/$*

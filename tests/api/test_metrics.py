@@ -2,9 +2,7 @@
 
 import json
 import math
-import sqlite3
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +17,7 @@ from tests.api.protocol import (
     point,
     refused,
 )
+from tests.fixtures.databases import Databases
 from tests.fixtures.server import Answered, Server
 
 LARGEST = 1.7976931348623157e308
@@ -186,29 +185,31 @@ class Series:
 
 
 @pytest.fixture(params=["as logged", "compacted"])
-def series(request: pytest.FixtureRequest, server: Server, run: str) -> Series:
+def series(
+    request: pytest.FixtureRequest, databases: Databases, server: Server, run: str
+) -> Series:
     """One metric whose points still lie in the log, or in chunks: no reader may see which."""
     points = numbered(2_500)
     log_batch(server, run, *points)
     if request.param == "compacted":
         accepted(server.post("runs/update", {"run_id": run, "status": "FINISHED"}))
-        wait_until_compacted(server, run)
+        wait_until_compacted(databases, server, run)
         log_batch(server, run, *points[:10])
     return Series(server, run, points)
 
 
-def wait_until_compacted(server: Server, run: str) -> None:
+def wait_until_compacted(databases: Databases, server: Server, run: str) -> None:
     """The end of a run starts its compaction, which empties its log."""
-    with closing(sqlite3.connect(server.folder / "mlflow.db")) as database:
-        for _ in range(500):
-            found = database.execute(
-                "SELECT (SELECT count(*) FROM metric_log WHERE run_id = ?1), "
-                "(SELECT count(*) FROM metric_chunks WHERE run_id = ?1)",
-                (bytes.fromhex(run),),
-            ).fetchone()
-            if found[0] == 0 and found[1] > 0:
-                return
-            time.sleep(0.01)
+    of_run = f"WHERE {databases.dialect.hex('run_id')} = '{run}'"
+    for _ in range(500):
+        ((rows, chunks),) = databases.execute(
+            f"SELECT (SELECT count(*) FROM metric_log {of_run}), "
+            f"(SELECT count(*) FROM metric_chunks {of_run})",
+            server.database,
+        )
+        if rows == "0" and chunks != "0":
+            return
+        time.sleep(0.01)
     raise AssertionError("The run was not compacted.")
 
 

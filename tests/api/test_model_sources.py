@@ -30,6 +30,7 @@ from tests.api.registry import (
     transition,
     upload,
 )
+from tests.fixtures.databases import Databases
 from tests.fixtures.server import Server, serving
 
 
@@ -431,14 +432,15 @@ def test_files_of_a_version_that_is_not_there(
 
 
 @pytest.fixture(scope="module")
-def picky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def picky(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     options = (
         "--create-model-version-source-validation-regex",
         "^(s3://allowed/|http|mlflow-artifacts:)",
         "--allowed-host-addressed-artifact-schemes",
         "http",
     )
-    with serving(tmp_path_factory.mktemp("picky"), *options) as running:
+    folder = tmp_path_factory.mktemp("picky")
+    with serving(folder, *options, database=databases.new_database()) as running:
         yield running
 
 

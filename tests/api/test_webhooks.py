@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.api.protocol import JSON, START_MS, accepted, not_found, offset_token, refused, unique
+from tests.fixtures.databases import Databases
 from tests.fixtures.receiver import Arrived, Receiver, Reply, receiving, until
 from tests.fixtures.server import Answered, Server, serving
 
@@ -35,9 +36,16 @@ FAILED = {"entity": "RUN", "action": "FAILED"}
 SECRET = "a secret that nobody is told"
 
 
+def with_key(number: int) -> dict[str, str]:
+    """An open server whose key for secrets does not lie beside its database."""
+    key = base64.urlsafe_b64encode(bytes([number]) * 32).decode()
+    return {**OPEN, "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": key}
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("webhooks"), environ=OPEN) as running:
+def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder, environ = tmp_path_factory.mktemp("webhooks"), with_key(0)
+    with serving(folder, database=databases.new_database(), environ=environ) as running:
         yield running
 
 
@@ -257,8 +265,8 @@ def test_a_change_that_cannot_be_is_refused(server: Server, fields: dict[str, An
     assert accepted(get(server, webhook["webhook_id"]))["webhook"] == webhook
 
 
-def test_a_workspace_has_at_most_a_hundred(tmp_path: Path):
-    with serving(tmp_path, environ=OPEN) as server:
+def test_a_workspace_has_at_most_a_hundred(tmp_path: Path, database: str):
+    with serving(tmp_path, database=database, environ=OPEN) as server:
         for _ in range(100):
             create(server)
         message = {"name": "hook", "url": "http://example.com", "events": [CREATED]}
@@ -465,6 +473,7 @@ def remove(server: Server, path: str, **fields: str) -> None:
 # Retries and refusals ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_receiver_in_trouble_is_told_again(server: Server, receiver: Receiver, status: int):
     webhook_id = create(server, receiver.url, events=[FINISHED], secret=SECRET)["webhook_id"]
@@ -481,6 +490,7 @@ def test_a_receiver_in_trouble_is_told_again(server: Server, receiver: Receiver,
     assert "error_message" not in delivery
 
 
+@pytest.mark.slow
 def test_a_receiver_that_asks_for_time_gets_it(server: Server, receiver: Receiver):
     create(server, receiver.url, events=[FINISHED])
     receiver.replies.append(Reply(503, {"Retry-After": "3"}))
@@ -538,6 +548,7 @@ def test_a_redirect_is_not_followed(server: Server, receiver: Receiver, status: 
     assert [each.path for each in receiver.arrived] == ["/hook"]
 
 
+@pytest.mark.slow
 def test_a_receiver_that_does_not_answer_is_not_waited_for_for_ever(
     server: Server, receiver: Receiver
 ):
@@ -658,21 +669,23 @@ def test_a_test_call_of_an_unknown_event_is_refused(server: Server, receiver: Re
 # Secrets -----------------------------------------------------------------------------------------
 
 
-def test_a_secret_is_nowhere_to_be_read(server: Server, receiver: Receiver):
-    webhook_id = create(server, receiver.url, events=[FINISHED], secret=SECRET)["webhook_id"]
-    receiver.replies.append(Reply(400))
-    end(server, server.create_run())
-    ended(server, webhook_id)
-    answers = [get(server, webhook_id), server.get("webhooks"), deliveries(server, webhook_id)]
-    assert all(SECRET.encode() not in answer.body for answer in answers)
-    files = [path for path in server.folder.rglob("*") if path.is_file()]
-    assert {path.name for path in files} >= {"mlflow.db", "mlflow.db-wal", "server.log"}
-    assert [path.name for path in files if SECRET.encode() in path.read_bytes()] == []
+def test_a_secret_is_nowhere_to_be_read(tmp_path: Path):
+    with serving(tmp_path, environ=OPEN) as server, receiving() as receiver:
+        webhook_id = create(server, receiver.url, events=[FINISHED], secret=SECRET)["webhook_id"]
+        receiver.replies.append(Reply(400))
+        end(server, server.create_run())
+        ended(server, webhook_id)
+        answers = [get(server, webhook_id), server.get("webhooks"), deliveries(server, webhook_id)]
+        assert all(SECRET.encode() not in answer.body for answer in answers)
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert {path.name for path in files} >= {"mlflow.db", "mlflow.db-wal", "server.log"}
+        assert [path.name for path in files if SECRET.encode() in path.read_bytes()] == []
 
 
-def test_the_key_is_for_the_server_alone(server: Server, receiver: Receiver):
-    create(server, receiver.url, secret=SECRET)
-    key = server.folder / "mlflow.db.webhook-key"
+def test_the_key_is_for_the_server_alone(tmp_path: Path):
+    with serving(tmp_path, environ=OPEN) as server:
+        create(server, secret=SECRET)
+    key = tmp_path / "mlflow.db.webhook-key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert len(base64.urlsafe_b64decode(key.read_bytes())) == 32
 
@@ -693,13 +706,12 @@ def test_signing_goes_on_after_a_restart(tmp_path: Path):
         assert arrived.headers["x-mlflow-signature"] == signed(arrived, SECRET)
 
 
-def test_with_another_key_nothing_is_sent_unsigned(tmp_path: Path):
-    keys = [base64.urlsafe_b64encode(bytes([number]) * 32).decode() for number in range(2)]
-    environs = [{**OPEN, "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": key} for key in keys]
-    with serving(tmp_path, environ=environs[0]) as server, receiving() as receiver:
+def test_with_another_key_nothing_is_sent_unsigned(tmp_path: Path, database: str):
+    first = serving(tmp_path, database=database, environ=with_key(0))
+    with first as server, receiving() as receiver:
         webhook_id = create(server, receiver.url, events=[FINISHED], secret=SECRET)["webhook_id"]
         server.stop()
-        server.environ = environs[1]
+        server.environ = with_key(1)
         server.start()
         end(server, server.create_run())
         (delivery,) = ended(server, webhook_id)
@@ -729,8 +741,9 @@ def test_a_broken_key_file_is_a_sentence(tmp_path: Path, content: bytes):
 # Where it may call -------------------------------------------------------------------------------
 
 
-def test_what_was_allowed_once_is_checked_again_at_every_call(tmp_path: Path):
-    with serving(tmp_path, environ=OPEN) as server, receiving() as receiver:
+def test_what_was_allowed_once_is_checked_again_at_every_call(tmp_path: Path, database: str):
+    open_server = serving(tmp_path, database=database, environ=OPEN)
+    with open_server as server, receiving() as receiver:
         webhook_id = create(server, receiver.url, events=[FINISHED])["webhook_id"]
         server.stop()
         server.environ = {"MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http"}

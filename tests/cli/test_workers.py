@@ -10,6 +10,8 @@ import pytest
 from tests.fixtures.databases import postgres
 from tests.fixtures.server import Server, free_port, serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:

@@ -3,9 +3,12 @@
 import time
 from pathlib import Path
 
+import pytest
 from tests.api.protocol import accepted
 from tests.fixtures.receiver import Reply, receiving
 from tests.fixtures.server import Server, free_port, serving
+
+pytestmark = pytest.mark.slow
 
 OPEN = {
     "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
