@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,8 +16,8 @@ from tests.fixtures.databases import (
 
 from riverrun.errors import InvalidParameterValue, RequestTooLarge, TemporarilyUnavailable
 from riverrun.store.databases import driver_of
-from riverrun.store.engine import ConflictError, Tx
-from riverrun.store.networked import NetworkedEngine
+from riverrun.store.engine import ConflictError, Row, Tx
+from riverrun.store.networked import GroupTx, NetworkedEngine
 from riverrun.store.pool import PoolRules
 from riverrun.store.urls import parse
 
@@ -271,3 +271,75 @@ def test_a_write_that_the_server_would_hang_up_on_is_refused():
         server.execute("SET GLOBAL max_allowed_packet = 16777216")
         url = server.new_database()
         asyncio.run(story())
+
+
+# What works of a group put in ---------------------------------------------------------------------
+
+
+def test_a_work_sees_what_it_put_in_itself(url: str):
+    def adding(run: bytes) -> Callable[[Tx], Awaitable[object]]:
+        async def work(tx: Tx) -> object:
+            await tx.execute_many("INSERT INTO counters (run, n) VALUES (?, ?)", [(run, 7)])
+            return await tx.one("SELECT n FROM counters WHERE run = ?", (run,))
+
+        return work
+
+    async def story(engine: NetworkedEngine) -> None:
+        assert await asyncio.gather(*(engine.write(adding(r), key=r) for r in RUNS)) == [(7,)] * 8
+
+    play(url, story)
+
+
+class Asked:
+    """A transaction that only writes down what it is asked."""
+
+    dialect = driver_of(parse("postgresql://u@h/d")).dialect
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, object]] = []
+
+    async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[Row]:
+        self.told.append((sql, binds))
+        return []
+
+    async def one(self, sql: str, binds: Sequence[object] = ()) -> Row | None:
+        self.told.append((sql, binds))
+        return None
+
+    async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
+        self.told.append((sql, binds))
+        return 0
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        self.told.append((sql, list(rows)))
+
+    def next_seq(self) -> int:
+        return 0
+
+
+def test_works_on_rows_of_their_own_share_statements():
+    asked = Asked()
+    insert, ask = "INSERT INTO t (a) VALUES (?)", "SELECT a FROM t WHERE a = ?"
+
+    async def story() -> None:
+        tx = GroupTx(asked)
+        for number in (1, 2):
+            await tx.next_work(on_same_rows=False)
+            await tx.one(ask, (number,))
+            await tx.execute_many(insert, [(number,)])
+        await tx.next_work(on_same_rows=True)
+        await tx.execute_many(insert, [(2,)])
+        await tx.execute_many(insert, [(3,)])
+        await tx.one(ask, (3,))
+        await tx.execute_many(insert, [])
+        await tx.flush()
+
+    asyncio.run(story())
+    assert asked.told == [
+        (ask, (1,)),
+        (ask, (2,)),
+        (insert, [(1,), (2,)]),
+        (insert, [(2,)]),
+        (insert, [(3,)]),
+        (ask, (3,)),
+    ]

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 from riverrun.errors import InternalError, TemporarilyUnavailable, TrackingError
 from riverrun.obs.logs import Log
 from riverrun.store.dialects import Dialect
-from riverrun.store.engine import ConflictError, Row, Work
+from riverrun.store.engine import ConflictError, Row, Tx, Work
 from riverrun.store.pool import Pool, PoolRules
 from riverrun.store.ticks import Ticks
 
@@ -33,7 +33,7 @@ TRIES = 8
 """Of a transaction that others were in the way of, or whose connection was lost."""
 PAUSE_S = 0.01
 """Before the second try; twice as long before each that follows."""
-CONNECTIONS_PER_WRITER = 2
+CONNECTIONS_PER_WRITER = 3
 
 _CHANGED_TABLE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 
@@ -127,7 +127,7 @@ class GroupTx:
     all of it goes in a few statements, until the same work asks about the same table.
     """
 
-    def __init__(self, tx: NetworkedTx) -> None:
+    def __init__(self, tx: Tx) -> None:
         self._tx = tx
         self._waiting: dict[str, list[Sequence[object]]] = {}
         """Rows by their statement."""

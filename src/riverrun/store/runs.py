@@ -54,21 +54,26 @@ def info_from_row(row: Row) -> RunInfo:
 
 
 async def insert(tx: Tx, new: NewRun) -> None:
-    await tx.execute(
-        "INSERT INTO runs (run_id, experiment_id, name, user_id, status, start_time, end_time, "
-        "lifecycle_stage, deleted_time, artifact_uri, version, written_at, created_by, updated_by) "
-        "VALUES (?, ?, ?, ?, 'RUNNING', ?, NULL, 'active', NULL, ?, 1, ?, ?, ?)",
-        (
-            new.run_id,
-            new.experiment_id,
-            new.name,
-            new.user_id,
-            new.start_time,
-            new.artifact_uri,
-            new.at_ms,
-            new.created_by,
-            new.created_by,
-        ),
+    await tx.execute_many(
+        "INSERT INTO runs (run_id, experiment_id, name, user_id, status, start_time, "
+        "lifecycle_stage, artifact_uri, version, written_at, created_by, updated_by) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                new.run_id,
+                new.experiment_id,
+                new.name,
+                new.user_id,
+                "RUNNING",
+                new.start_time,
+                "active",
+                new.artifact_uri,
+                1,
+                new.at_ms,
+                new.created_by,
+                new.created_by,
+            )
+        ],
     )
 
 
