@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 from tests.crash.storm import expect_everything, finish_all_runs, storm
-from tests.fixtures.databases import DatabaseServer, PostgresServer, mariadb, postgres
+from tests.fixtures.databases import DatabaseServer, mariadb, postgres
 from tests.fixtures.server import serving
 
 SOAK = os.environ.get("RIVERRUN_SOAK") == "1"
@@ -31,18 +31,7 @@ def kill(database: DatabaseServer, _url: str) -> None:
 
 
 def cut_off(database: DatabaseServer, url: str) -> None:
-    """Ends every connection, in whatever it is."""
-    name = url.rpartition("/")[2]
-    if isinstance(database, PostgresServer):
-        database.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            f"WHERE datname = '{name}' AND pid <> pg_backend_pid()"
-        )
-    else:
-        for (number,) in database.execute(
-            f"SELECT id FROM information_schema.processlist WHERE db = '{name}'"
-        ):
-            database.ask(f"KILL {number}")
+    database.cut_off(url)
 
 
 def pause(database: DatabaseServer, _url: str) -> None:

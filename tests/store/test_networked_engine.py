@@ -213,27 +213,11 @@ def test_connections_that_were_cut_are_replaced(
         await engine.write(insert)
         for number in range(1, 6):
             answers = [asyncio.create_task(engine.write(counted(r), key=r)) for r in RUNS]
-            await asyncio.to_thread(cut_all, servers[1], url)
+            await asyncio.to_thread(servers[0].cut_off, url)
             await asyncio.gather(*answers)
             assert await counters(engine) == [number] * len(RUNS)
 
     play(url, story)
-
-
-def cut_all(server: DatabaseServer, url: str) -> None:
-    """Ends every connection to the database."""
-    database = url.rpartition("/")[2]
-    if isinstance(server, PostgresServer):
-        server.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            f"WHERE datname = '{database}' AND pid <> pg_backend_pid()"
-        )
-    else:
-        rows = server.execute(
-            f"SELECT id FROM information_schema.processlist WHERE db = '{database}'"
-        )
-        for (number,) in rows:
-            server.ask(f"KILL {number}")
 
 
 def test_keys_decide_who_shares_a_transaction(url: str):

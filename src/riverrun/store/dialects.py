@@ -40,7 +40,9 @@ what an earlier change has made of it.
 
 
 class Dialect(Protocol):
-    """The verbs. Text always compares by code point, and exactly but for `ilike`."""
+    """The verbs, and what they are on most databases. Text always compares by code point, and
+    exactly but for `ilike`.
+    """
 
     def like(self, text: LiteralString, pattern: str) -> Sql:
         """`%` stands for any text and `_` for one character; nothing escapes them. Case counts."""
@@ -83,23 +85,23 @@ class Dialect(Protocol):
         itself where it has all of it or the database finds its way from that. Two values are in the
         order of their heads, unless these are equal.
         """
-        ...
+        return column
 
     def head_of(self, value: str) -> str:
         """The head of a column that has this value."""
-        ...
+        return value
 
     def brief(self, column: LiteralString) -> LiteralString:
         """A text, or its first 200 characters where these sort more quickly."""
-        ...
+        return column
 
-    def is_cut(self, column: LiteralString) -> LiteralString:
+    def is_cut(self, column: LiteralString) -> LiteralString:  # noqa: ARG002 - None is.
         """Whether the column may have more than its head."""
-        ...
+        return "1 = 0"
 
     def begins(self, column: LiteralString, value: str) -> Sql:
         """Whether a column has the head of `value`. For the whole value, compare it besides."""
-        ...
+        return Sql(f"{column} = ?", (value,))
 
     def upsert(
         self,
@@ -113,15 +115,15 @@ class Dialect(Protocol):
         `changes` say, or without them each column beside the key to the new value. Empty changes
         leave it as it is. The text is made once for the same arguments.
         """
-        ...
+        return _on_conflict(table, columns, key, changes)
 
     @property
     def for_update(self) -> LiteralString:
         """What ends a SELECT that holds its rows until the transaction ends."""
-        ...
+        return " FOR UPDATE"
 
 
-class SqliteDialect:
+class SqliteDialect(Dialect):
     """SQLite since 3.40, as its plain Python driver compiles it."""
 
     def register(self, connection: sqlite3.Connection) -> None:
@@ -181,39 +183,12 @@ class SqliteDialect:
     def digits(self, integer: LiteralString) -> LiteralString:
         return f"CAST({integer} AS TEXT)"
 
-    # Its indexes have whole values.
-
-    def head(self, column: LiteralString) -> LiteralString:
-        return column
-
-    def head_of(self, value: str) -> str:
-        return value
-
-    def brief(self, column: LiteralString) -> LiteralString:
-        return column
-
-    def is_cut(self, column: LiteralString) -> LiteralString:  # noqa: ARG002 - None is.
-        return "1 = 0"
-
-    def begins(self, column: LiteralString, value: str) -> Sql:
-        return Sql(f"{column} = ?", (value,))
-
-    def upsert(
-        self,
-        table: LiteralString,
-        columns: tuple[LiteralString, ...],
-        *,
-        key: tuple[LiteralString, ...],
-        changes: Changes | None = None,
-    ) -> LiteralString:
-        return _on_conflict(table, columns, key, changes)
-
     @property
     def for_update(self) -> LiteralString:
         return ""  # There is one writer.
 
 
-class PostgresDialect:
+class PostgresDialect(Dialect):
     """PostgreSQL since 13. All text columns have the collation C.
 
     Lists are one bind, so that a statement is the same for lists of any length.
@@ -284,23 +259,11 @@ class PostgresDialect:
     def begins(self, column: LiteralString, value: str) -> Sql:
         return Sql(f"{_beginning(column)} = ?", (value[:HEAD_LENGTH],))
 
-    def upsert(
-        self,
-        table: LiteralString,
-        columns: tuple[LiteralString, ...],
-        *,
-        key: tuple[LiteralString, ...],
-        changes: Changes | None = None,
-    ) -> LiteralString:
-        return _on_conflict(table, columns, key, changes)
 
-    @property
-    def for_update(self) -> LiteralString:
-        return " FOR UPDATE"
-
-
-class MysqlDialect:
-    """MySQL since 8.0, as its manual has it, and MariaDB since 10.6."""
+class MysqlDialect(Dialect):
+    """MySQL since 8.0, as its manual has it, and MariaDB since 10.6. Their index of a column's
+    beginning serves conditions on the column, and no order.
+    """
 
     def like(self, text: LiteralString, pattern: str) -> Sql:
         return Sql(f"{text} LIKE ? ESCAPE '|'", (_without_escapes(pattern),))
@@ -333,22 +296,8 @@ class MysqlDialect:
     def digits(self, integer: LiteralString) -> LiteralString:
         return f"(CAST({integer} AS CHAR) COLLATE utf8mb4_bin)"
 
-    # An index of a column's beginning serves conditions on the column, and no order.
-
-    def head(self, column: LiteralString) -> LiteralString:
-        return column
-
-    def head_of(self, value: str) -> str:
-        return value
-
     def brief(self, column: LiteralString) -> LiteralString:
         return _beginning(column)
-
-    def is_cut(self, column: LiteralString) -> LiteralString:  # noqa: ARG002 - None is.
-        return "1 = 0"
-
-    def begins(self, column: LiteralString, value: str) -> Sql:
-        return Sql(f"{column} = ?", (value,))
 
     def upsert(
         self,
@@ -359,10 +308,6 @@ class MysqlDialect:
         changes: Changes | None = None,
     ) -> LiteralString:
         return _on_duplicate_key(table, columns, key, changes)
-
-    @property
-    def for_update(self) -> LiteralString:
-        return " FOR UPDATE"
 
 
 @cache

@@ -120,13 +120,22 @@ class MysqlDriver:
     async def connect(self) -> MysqlSession:
         connection = await connect(self._url)
         try:
+            packet_bytes_max = await self._introduce(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return MysqlSession(connection, packet_bytes_max)
+
+    async def _introduce(self, connection: asyncmy.Connection) -> int:
+        """The longest statement that the server takes."""
+        try:
             async with connection.cursor() as cursor:
+                await cursor.execute(SNAPSHOTS)
                 await cursor.execute("SELECT @@max_allowed_packet")
                 ((packet_bytes_max,),) = await cursor.fetchall()
         except (Error, OSError, TimeoutError) as error:
-            connection.close()
             raise explained(error, self._url) from error
-        return MysqlSession(connection, packet_bytes_max)
+        return packet_bytes_max
 
     def failure(self, error: BaseException) -> Failure | None:
         match error:
@@ -159,8 +168,6 @@ async def connect(url: DatabaseUrl, *, silence_s: int = SILENCE_S_MAX) -> asyncm
             ssl=url.mysql_ssl(),
             program_name=url.application_name,
         )
-        async with connection.cursor() as cursor:
-            await cursor.execute(SNAPSHOTS)
     except (Error, OSError, TimeoutError) as error:
         raise explained(error, url) from error
     return connection

@@ -247,7 +247,7 @@ class NetworkedEngine:
         self._is_closed = True
         while self._writing:
             await asyncio.gather(*self._writing.values(), return_exceptions=True)
-        await self.pool.clear()
+        await self.pool.close()
 
     # Transactions --------------------------------------------------------------------------------
 

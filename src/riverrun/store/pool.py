@@ -53,6 +53,7 @@ class Pool(Generic[C]):
         self._idle: deque[tuple[C, float]] = deque()
         """With the time when each was opened."""
         self._opened_at: dict[int, float] = {}
+        self._is_closed = False
         self.in_use = 0
         self.counts = PoolCounts()
 
@@ -87,7 +88,7 @@ class Pool(Generic[C]):
         self.in_use -= 1
         opened_at = self._opened_at.get(id(connection), 0)
         try:
-            if connection.is_open and not self._is_old(opened_at):
+            if connection.is_open and not (self._is_closed or self._is_old(opened_at)):
                 self._idle.append((connection, opened_at))
             else:
                 await self._drop(connection)
@@ -99,6 +100,11 @@ class Pool(Generic[C]):
         while self._idle:
             connection, _ = self._idle.pop()
             await self._drop(connection)
+
+    async def close(self) -> None:
+        """What is in use is closed when it comes back."""
+        self._is_closed = True
+        await self.clear()
 
     async def _found(self) -> C:
         while self._idle:

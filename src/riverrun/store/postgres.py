@@ -106,17 +106,30 @@ class PostgresDriver:
         cached = CACHED_STATEMENTS if self.is_direct else 0
         connection = await connect(self._url, cached_statements=cached)
         try:
-            is_direct = await _is_direct(connection)
-            if is_direct:
-                await connection.execute(_SET)
-        except (exceptions.PostgresError, OSError, TimeoutError) as error:
+            is_direct = await self._introduce(connection)
+        except BaseException:
             connection.terminate()
-            raise explained(error, self._url) from error
+            raise
         if is_direct != self.is_direct:
             self.is_direct = is_direct
             connection.terminate()
             return await self.connect()
         return PostgresSession(connection, is_direct=is_direct)
+
+    async def _introduce(self, connection: asyncpg.Connection) -> bool:
+        """Whether it leads to a server, which is then told how long things may take."""
+        try:
+            is_direct = await _is_direct(connection)
+            if is_direct:
+                await connection.execute(_SET)
+        except (
+            exceptions.PostgresError,
+            exceptions.InterfaceError,
+            OSError,
+            TimeoutError,
+        ) as error:
+            raise explained(error, self._url) from error
+        return is_direct
 
     def failure(self, error: BaseException) -> Failure | None:
         return next((failure for kinds, failure in _FAILURES if isinstance(error, kinds)), None)
