@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from typing import LiteralString
 
 import pytest
 from tests.fixtures.databases import (
@@ -281,10 +282,16 @@ class Asked:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, object]] = []
+        self.rows: list[Row] = []
 
     async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[Row]:
         self.told.append((sql, binds))
-        return []
+        return self.rows
+
+    async def take(
+        self, table: LiteralString, key: LiteralString, value: bytes, columns: LiteralString
+    ) -> Row | None:
+        self.told.append(("take", (table, key, value, columns)))
 
     async def one(self, sql: str, binds: Sequence[object] = ()) -> Row | None:
         self.told.append((sql, binds))
@@ -306,7 +313,7 @@ def test_works_on_rows_of_their_own_share_statements():
     insert, ask = "INSERT INTO t (a) VALUES (?)", "SELECT a FROM t WHERE a = ?"
 
     async def story() -> None:
-        tx = GroupTx(asked)
+        tx = GroupTx(asked, [])
         for number in (1, 2):
             await tx.next_work(on_same_rows=False)
             await tx.one(ask, (number,))
@@ -327,3 +334,56 @@ def test_works_on_rows_of_their_own_share_statements():
         (insert, [(3,)]),
         (ask, (3,)),
     ]
+
+
+def test_works_of_a_group_take_their_rows_in_one_statement():
+    asked = Asked()
+    asked.rows = [(b"1", "one"), (b"2", "two")]
+    columns = "v"
+
+    async def story() -> list[Row | None]:
+        tx = GroupTx(asked, [b"1", b"2", b"3"])
+        taken: list[Row | None] = []
+        for key in (b"1", b"2", b"3"):
+            await tx.next_work(on_same_rows=False)
+            taken.append(await tx.take("t", "a", key, columns))
+        await tx.next_work(on_same_rows=True)
+        taken.append(await tx.take("t", "a", b"3", columns))
+        return taken
+
+    taken = asyncio.run(story())
+    assert taken[:3] == [("one",), ("two",), None]
+    together = "SELECT a, v FROM t WHERE a = ANY (CAST(? AS bytea[])) ORDER BY a FOR UPDATE"
+    assert asked.told == [(together, ((b"1", b"2", b"3"),))] * 2
+
+
+def test_a_row_taken_twice_by_one_work_is_read_again():
+    asked = Asked()
+    asked.rows = [(b"1", "one"), (b"2", "two")]
+
+    async def story() -> None:
+        tx = GroupTx(asked, [b"1", b"2"])
+        await tx.take("t", "a", b"1", "v")
+        await tx.execute("UPDATE t SET v = 'new' WHERE a = ?", (b"1",))
+        await tx.take("t", "a", b"1", "v")
+
+    asyncio.run(story())
+    assert asked.told[2:] == [("take", ("t", "a", b"1", "v"))]
+
+
+def test_what_one_work_has_read_no_other_reads_again_before_the_table_is_written():
+    asked = Asked()
+    ask = "SELECT b FROM u WHERE b = ?"
+
+    async def story() -> None:
+        tx = GroupTx(asked, [b"1", b"2", b"3"])
+        for _ in range(2):
+            await tx.next_work(on_same_rows=False)
+            await tx.one(ask, (1,))
+            await tx.execute_many("INSERT INTO t (a) VALUES (?)", [(1,)])
+        await tx.execute("DELETE FROM u")
+        await tx.next_work(on_same_rows=False)
+        await tx.one(ask, (1,))
+
+    asyncio.run(story())
+    assert [sql for sql, _ in asked.told].count(ask) == 2

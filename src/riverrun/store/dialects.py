@@ -231,10 +231,10 @@ class PostgresDialect(Dialect):
         if len(values) <= 1:
             return _in(column, values, negated=negated)
         operator: LiteralString = "<> ALL" if negated else "= ANY"
-        return Sql(f"{column} {operator} (CAST(? AS {_array(values)}))", (list(values),))
+        return Sql(f"{column} {operator} (CAST(? AS {_array(values)}))", (tuple(values),))
 
     def pairs(self, columns: LiteralString, pairs: Sequence[tuple[Bind, Bind]]) -> Sql:
-        first, second = map(list, zip(*pairs, strict=True))
+        first, second = zip(*pairs, strict=True)
         lists: LiteralString = f"CAST(? AS {_array(first)}), CAST(? AS {_array(second)})"
         return Sql(f"({columns}) IN (SELECT * FROM unnest({lists}))", (first, second))
 

@@ -7,7 +7,7 @@ change nothing but the database.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, LiteralString, Protocol, TypeVar
 
 from riverrun.store.dialects import Dialect
 
@@ -32,6 +32,14 @@ class Tx(Reader, Protocol):
     """A transaction. Statements use `?`; binds are int, float, str, bytes or None."""
 
     async def one(self, sql: str, binds: Sequence[object] = ()) -> Row | None: ...
+
+    async def take(
+        self, table: LiteralString, key: LiteralString, value: bytes, columns: LiteralString
+    ) -> Row | None:
+        """The columns of the row with this value of its key, held to the transaction's end, so that
+        no two changes of it see each other half done.
+        """
+        ...
 
     async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
         """The number of rows changed. Raises ConflictError."""

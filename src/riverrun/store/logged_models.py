@@ -45,6 +45,9 @@ class NewLoggedModel:
     at_ms: int
 
 
+_STATE_COLUMNS = "experiment_id, lifecycle_stage, artifact_uri, source_run_id"
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedModelState:
     """What every call asks of a model first."""
@@ -87,20 +90,15 @@ async def insert(tx: Tx, new: NewLoggedModel) -> None:
 
 
 async def state(tx: Tx, model_id: bytes) -> LoggedModelState | None:
-    return await _state(tx, model_id, lock="")
+    row = await tx.one(
+        f"SELECT {_STATE_COLUMNS} FROM logged_models WHERE model_id = ?", (model_id,)
+    )
+    return None if row is None else LoggedModelState(*row)
 
 
 async def take(tx: Tx, model_id: bytes) -> LoggedModelState | None:
-    """Finds the model for a change of it: holds its row to the transaction's end."""
-    return await _state(tx, model_id, lock=tx.dialect.for_update)
-
-
-async def _state(tx: Tx, model_id: bytes, *, lock: str) -> LoggedModelState | None:
-    row = await tx.one(
-        "SELECT experiment_id, lifecycle_stage, artifact_uri, source_run_id FROM logged_models "
-        f"WHERE model_id = ?{lock}",
-        (model_id,),
-    )
+    """Finds the model for a change of it, and holds it."""
+    row = await tx.take("logged_models", "model_id", model_id, _STATE_COLUMNS)
     return None if row is None else LoggedModelState(*row)
 
 

@@ -1,9 +1,10 @@
 """A database on a server: a pool of connections, transactions on the event loop, group commit.
 
-Works that say which run they are about share transactions: those of one run always in the same
-group, in the order of the runs, so that no two groups wait for each other. All other works have a
-connection of their own. What a transaction could not do because another was in its way, or because
-its connection was lost before the commit, is done again.
+Works that say which run they are about share transactions. While one group commits the next one
+works, and only one works at a time, so that no two groups of a process wait for each other in a
+circle; those of several processes do not since each takes its runs in their order. All other works
+have a connection of their own. What a transaction could not do because another was in its way, or
+because its connection was lost before the commit, is done again.
 """
 
 import asyncio
@@ -12,9 +13,9 @@ import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
-from typing import Any, Protocol, TypeVar
+from typing import Any, LiteralString, Protocol, TypeVar, cast
 
 from riverrun.errors import InternalError, TemporarilyUnavailable, TrackingError
 from riverrun.obs.logs import Log
@@ -33,7 +34,7 @@ TRIES = 8
 """Of a transaction that others were in the way of, or whose connection was lost."""
 PAUSE_S = 0.01
 """Before the second try; twice as long before each that follows."""
-CONNECTIONS_PER_WRITER = 3
+CONNECTIONS_PER_GROUP = 3
 
 _CHANGED_TABLE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 
@@ -112,6 +113,12 @@ class NetworkedTx:
         rows = await self._session.fetch(sql, binds)
         return rows[0] if rows else None
 
+    async def take(
+        self, table: LiteralString, key: LiteralString, value: bytes, columns: LiteralString
+    ) -> Row | None:
+        lock = self.dialect.for_update
+        return await self.one(f"SELECT {columns} FROM {table} WHERE {key} = ?{lock}", (value,))
+
     async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
         return await self._session.execute(sql, binds)
 
@@ -123,16 +130,23 @@ class NetworkedTx:
 
 
 class GroupTx:
-    """The transaction of several works, each on rows of its own: what they insert waits, so that
-    all of it goes in a few statements, until the same work asks about the same table.
+    """The transaction of several works, each on rows of its own, in few statements.
+
+    What they insert waits, so that all of it goes together, until the same work asks about the same
+    table. The rows that they take are taken together, and what one of them has read no other reads
+    again before somebody changes that table.
     """
 
-    def __init__(self, tx: Tx) -> None:
+    def __init__(self, tx: Tx, keys: Sequence[bytes]) -> None:
         self._tx = tx
+        self._keys = keys
         self._waiting: dict[str, list[Sequence[object]]] = {}
         """Rows by their statement."""
         self._of_this_work: dict[str, str] = {}
         """Its statements that wait, with their tables."""
+        self._taken: dict[tuple[str, str], dict[bytes, Row | None]] = {}
+        """By table and columns, the rows that no work has asked for yet."""
+        self._read: dict[tuple[str, tuple[object, ...]], Row | None] = {}
         self.dialect = tx.dialect
         self.has_written = False
 
@@ -140,6 +154,8 @@ class GroupTx:
         """One statement may not change a row twice."""
         if on_same_rows:
             await self.flush()
+            self._taken.clear()
+            self._read.clear()
         self._of_this_work.clear()
         self.has_written = False
 
@@ -149,11 +165,33 @@ class GroupTx:
 
     async def one(self, sql: str, binds: Sequence[object] = ()) -> Row | None:
         await self._flush_for(sql)
-        return await self._tx.one(sql, binds)
+        asked = (sql, tuple(binds))
+        if asked not in self._read:
+            self._read[asked] = await self._tx.one(sql, binds)
+        return self._read[asked]
+
+    async def take(
+        self, table: LiteralString, key: LiteralString, value: bytes, columns: LiteralString
+    ) -> Row | None:
+        await self._flush_for(table)
+        taken = self._taken.get((table, columns))
+        if taken is None:
+            # In the order of their keys, as the works are, so that no two groups wait in a circle.
+            wanted = self.dialect.among(key, self._keys)
+            rows = await self._tx.fetch(
+                f"SELECT {key}, {columns} FROM {table} WHERE {wanted.text} "
+                f"ORDER BY {key}{self.dialect.for_update}",
+                wanted.binds,
+            )
+            found = {row[0]: row[1:] for row in rows}
+            taken = self._taken[table, columns] = {each: found.get(each) for each in self._keys}
+        if value in taken:
+            return taken.pop(value)
+        return await self._tx.take(table, key, value, columns)
 
     async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
         await self._flush_for(sql)
-        self.has_written = True
+        self._write(_table_of(sql))
         return await self._tx.execute(sql, binds)
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
@@ -161,8 +199,8 @@ class GroupTx:
             return
         if sql in self._of_this_work:
             await self.flush()
-        self.has_written = True
-        self._of_this_work[sql] = _table_of(sql)
+        table = self._of_this_work[sql] = _table_of(sql)
+        self._write(table)
         self._waiting.setdefault(sql, []).extend(rows)
 
     async def flush(self) -> None:
@@ -173,6 +211,11 @@ class GroupTx:
 
     def next_seq(self) -> int:
         return self._tx.next_seq()
+
+    def _write(self, table: str) -> None:
+        self.has_written = True
+        for asked in [asked for asked in self._read if table in asked[0]]:
+            del self._read[asked]
 
     async def _flush_for(self, sql: str) -> None:
         if any(table in sql for table in self._of_this_work.values()):
@@ -206,10 +249,11 @@ class NetworkedEngine:
         self._driver = driver
         self.pool = Pool(driver.connect, rules)
         self._sequence = Ticks(0)
-        writers = max(1, rules.size // CONNECTIONS_PER_WRITER)
-        self._queues: list[deque[_Job]] = [deque() for _ in range(writers)]
-        self._writing: dict[int, asyncio.Task[None]] = {}
-        """The writer of each queue that has works."""
+        self._queue: deque[_Job] = deque()
+        self._groups: set[asyncio.Task[None]] = set()
+        self._groups_max = max(1, rules.size // CONNECTIONS_PER_GROUP)
+        self._is_working = False
+        """Whether one of the groups has statements before it; the others commit."""
         self._is_closed = False
 
     async def read(self, work: Work[T]) -> T:
@@ -224,14 +268,11 @@ class NetworkedEngine:
             raise TemporarilyUnavailable("The server is stopping; try again in a second.")
         if not key:
             return await self._repeated(work, Mode.WRITE)
-        index = key[-1] % len(self._queues)
-        queue = self._queues[index]
-        if len(queue) >= QUEUE_MAX:
+        if len(self._queue) >= QUEUE_MAX:
             raise TemporarilyUnavailable("The database has too much to do; try again in a second.")
         job = _Job(work, key)
-        queue.append(job)
-        if index not in self._writing:
-            self._writing[index] = asyncio.create_task(self._write_out(index))
+        self._queue.append(job)
+        self._begin_group()
         return await job.future
 
     async def trouble(self) -> str | None:
@@ -245,8 +286,8 @@ class NetworkedEngine:
     async def close(self) -> None:
         """Lets the accepted work finish, then closes every connection."""
         self._is_closed = True
-        while self._writing:
-            await asyncio.gather(*self._writing.values(), return_exceptions=True)
+        while self._groups:
+            await asyncio.gather(*self._groups, return_exceptions=True)
         await self.pool.close()
 
     # Transactions --------------------------------------------------------------------------------
@@ -336,53 +377,85 @@ class NetworkedEngine:
 
     # Group commit --------------------------------------------------------------------------------
 
-    async def _write_out(self, index: int) -> None:
-        queue = self._queues[index]
-        try:
-            while queue:
-                group = [queue.popleft() for _ in range(min(len(queue), GROUP_MAX))]
-                await self._commit(sorted(group, key=attrgetter("key")))
-                for job in group:
-                    _deliver(job)
-        finally:
-            del self._writing[index]
-            for job in queue:  # Only when this task was cancelled.
-                job.future.cancel()
+    def _begin_group(self) -> None:
+        if self._queue and not self._is_working and len(self._groups) < self._groups_max:
+            self._is_working = True
+            self._groups.add(asyncio.create_task(self._write_group()))
 
-    async def _commit(self, group: list[_Job]) -> None:
+    async def _write_group(self) -> None:
+        # Not before this task runs: what arrives in one turn of the event loop goes together.
+        group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_MAX))]
+        group.sort(key=attrgetter("key"))
+        is_working = True
+
+        def work_is_done() -> None:
+            nonlocal is_working
+            if is_working:
+                is_working = self._is_working = False
+                self._begin_group()
+
+        try:
+            await self._commit(group, work_is_done)
+            for job in group:
+                _deliver(job)
+        except BaseException:  # This task was cancelled.
+            for job in (*group, *self._queue):
+                job.future.cancel()
+            self._queue.clear()
+            raise
+        finally:
+            self._groups.remove(cast("asyncio.Task[None]", asyncio.current_task()))
+            work_is_done()
+            self._begin_group()
+
+    async def _commit(self, group: list[_Job], work_is_done: Callable[[], None]) -> None:
         """Commits the group as one; if one of it fails after it wrote, all are run one by one."""
-        if len(group) > 1:
-            try:
-                await self._transaction(lambda tx: _run_all(GroupTx(tx), group), Mode.WRITE)
-            except TemporarilyUnavailable as error:
-                for job in group:
-                    job.error = error
-                return
-            except Exception:  # noqa: BLE001 - Whose it is shows when each runs alone.
-                for job in group:
-                    job.error = None
-            else:
-                return
+        if len(group) > 1 and await self._commit_together(group, work_is_done):
+            return
+
+        async def alone(tx: Tx, job: _Job) -> None:
+            job.result = await job.work(tx)
+            work_is_done()
+
         for job in group:
             try:
-                job.result = await self._repeated(job.work, Mode.WRITE)
+                await self._repeated(partial(alone, job=job), Mode.WRITE)
             except BaseException as error:  # noqa: BLE001 - It belongs to whoever waits.
                 job.error = error
 
+    async def _commit_together(self, group: list[_Job], work_is_done: Callable[[], None]) -> bool:
+        """Whether each of the group has its result or its error."""
 
-async def _run_all(tx: GroupTx, group: Sequence[_Job]) -> None:
+        async def work(tx: Tx) -> None:
+            await _run_all(tx, group)
+            work_is_done()
+
+        try:
+            await self._transaction(work, Mode.WRITE)
+        except TemporarilyUnavailable as error:
+            for job in group:
+                job.error = error
+        except Exception:  # noqa: BLE001 - Whose it is shows when each runs alone.
+            for job in group:
+                job.error = None
+            return False
+        return True
+
+
+async def _run_all(tx: Tx, works: Sequence[_Job]) -> None:
     """Raises _HalfDoneError when one fails after it wrote; one that failed before fails alone."""
+    group = GroupTx(tx, list(dict.fromkeys(job.key for job in works)))
     last_key = b""
-    for job in group:
-        await tx.next_work(on_same_rows=job.key == last_key)
+    for job in works:
+        await group.next_work(on_same_rows=job.key == last_key)
         last_key = job.key
         try:
-            job.result = await job.work(tx)
+            job.result = await job.work(group)
         except TrackingError as error:
-            if tx.has_written:
+            if group.has_written:
                 raise _HalfDoneError from error
             job.error = error
-    await tx.flush()
+    await group.flush()
 
 
 def _deliver(job: _Job) -> None:

@@ -12,6 +12,9 @@ INFO_COLUMNS = (
 )
 
 
+_STATE_COLUMNS = "experiment_id, lifecycle_stage, status"
+
+
 @dataclass(frozen=True, slots=True)
 class NewRun:
     """A run as it is created: RUNNING and active."""
@@ -28,7 +31,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What every write asks of a run first."""
+    """What every write asks of a run first: _STATE_COLUMNS."""
 
     experiment_id: int
     lifecycle_stage: str
@@ -78,21 +81,13 @@ async def insert(tx: Tx, new: NewRun) -> None:
 
 
 async def state(tx: Tx, run_id: bytes) -> RunState | None:
-    return await _state(tx, run_id, lock="")
+    row = await tx.one(f"SELECT {_STATE_COLUMNS} FROM runs WHERE run_id = ?", (run_id,))
+    return None if row is None else RunState(*row)
 
 
 async def take(tx: Tx, run_id: bytes) -> RunState | None:
-    """Finds the run for a change of it, or of something that belongs to it: holds its row to the
-    transaction's end, so that no two changes see each other half done.
-    """
-    return await _state(tx, run_id, lock=tx.dialect.for_update)
-
-
-async def _state(tx: Tx, run_id: bytes, *, lock: str) -> RunState | None:
-    row = await tx.one(
-        f"SELECT experiment_id, lifecycle_stage, status FROM runs WHERE run_id = ?{lock}",
-        (run_id,),
-    )
+    """Finds the run for a change of it, or of something that belongs to it, and holds it."""
+    row = await tx.take("runs", "run_id", run_id, _STATE_COLUMNS)
     return None if row is None else RunState(*row)
 
 

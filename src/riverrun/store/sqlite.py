@@ -12,7 +12,7 @@ import threading
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 from riverrun.errors import (
     InternalError,
@@ -60,6 +60,11 @@ class SqliteTx:
 
     async def one(self, sql: str, binds: Sequence[object] = ()) -> Row | None:
         return self._connection.execute(sql, binds).fetchone()  # pyright: ignore[reportArgumentType]
+
+    async def take(
+        self, table: LiteralString, key: LiteralString, value: bytes, columns: LiteralString
+    ) -> Row | None:
+        return await self.one(f"SELECT {columns} FROM {table} WHERE {key} = ?", (value,))
 
     async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
         try:
