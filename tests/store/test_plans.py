@@ -273,8 +273,11 @@ HOT: dict[str, Ask] = {
     "names": lambda tx: find(tx, ["acc", "lr"]),
     "experiment by name": lambda tx: experiments.find_by_name(tx, "e7", workspace="default"),
     "dataset": lambda tx: datasets.find(tx, 1, "data7", "d"),
-    "chunks of a history": lambda tx: metrics.chunk_places(tx, A, 1, since=(1, 1)),
+    "chunks of a history": lambda tx: metrics.chunk_places(tx, A, 1),
     "page of a history": lambda tx: metrics.history_page(tx, B, 2, after=None, limit=10),
+    "next page of a history": lambda tx: metrics.history_page(
+        tx, B, 2, after=(1, 1, 1.0, False), limit=10
+    ),
     "log to compact": lambda tx: metrics.log_slice(tx, A, bytes_max=1),
     "runs": of_runs(),
     "runs that started": of_runs("start_time > 3990000"),

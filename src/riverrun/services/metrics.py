@@ -212,9 +212,9 @@ def _read_token(token: str | None, query: str) -> tuple[Place | None, int]:
 def _json(key: str, points: Points, run_id: str | None) -> bytes:
     """JSON objects with commas between them."""
     timestamps, steps = points.timestamps.tolist(), points.steps.tolist()
-    values: Sequence[float | str] = points.values.tolist()
-    if not isfinite(sum(points.values.tolist())):
-        values = ["NaN" if isnan(value) else value for value in points.values.tolist()]
+    values: Sequence[float | str] = (numbers := points.values.tolist())
+    if not isfinite(sum(numbers)):
+        values = ["NaN" if isnan(number) else number for number in numbers]
     if run_id is None:
         return encode(list(map(Metric, repeat(key), values, timestamps, steps)))[1:-1]
     rows = map(MetricWithRunId, repeat(key), values, timestamps, steps, repeat(run_id))

@@ -90,16 +90,11 @@ class ChunkPlace:
     """The smallest and the largest step."""
 
 
-async def chunk_places(
-    tx: Tx, run_id: bytes, key_id: int | None = None, *, since: tuple[int, int] | None = None
-) -> list[ChunkPlace]:
-    """In the order of their points, series by series; those that end at `since` or later."""
+async def chunk_places(tx: Tx, run_id: bytes, key_id: int | None = None) -> list[ChunkPlace]:
+    """In the order of their points, series by series."""
     condition, binds = "", []
     if key_id is not None:
         condition, binds = " AND key_id = ?", [key_id]
-    if since is not None:
-        condition += " AND (last_timestamp, last_step) >= (?, ?)"
-        binds.extend(since)
     rows = await tx.fetch(
         "SELECT key_id, chunk_id, points, first_timestamp, first_step, last_timestamp, last_step, "
         "min_step, max_step "
@@ -140,19 +135,27 @@ async def tail(tx: Tx, run_id: bytes, key_id: int) -> Points:
 async def history_page(
     tx: Tx, run_id: bytes, key_id: int, *, after: Place | None, limit: int
 ) -> Points:
-    """At most `limit` points behind `after`, by (timestamp, step, value, is_nan); decodes only what
-    it needs.
+    """At most `limit` points behind `after`, by (timestamp, step, value, is_nan); reads only the
+    chunks that it needs.
     """
-    chunks = await chunk_places(tx, run_id, key_id, since=after[:2] if after else None)
-    needed: list[ChunkPlace] = []
-    certain = 0
-    for chunk in chunks:
-        needed.append(chunk)
-        # A chunk that begins at the place of `after`, or earlier, may lie before it.
-        certain += chunk.points if after is None or chunk.first > after[:2] else 0
-        if certain > limit:
-            break
-    parts = await chunk_points(tx, run_id, needed)
+    # A chunk that begins at the place of `after`, or earlier, may lie before it: its points do not
+    # count for those that are certain to follow.
+    place = after[:2] if after else ()
+    certain = "CASE WHEN (first_timestamp, first_step) > (?, ?) THEN points ELSE 0 END"
+    since = " AND (last_timestamp, last_step) >= (?, ?)"
+    if not place:
+        certain, since = "points", ""
+    rows = await tx.fetch(
+        "SELECT c.payload, c.points FROM (SELECT chunk_id, first_timestamp, first_step, "
+        "coalesce(sum(certain) OVER (ORDER BY first_timestamp, first_step, chunk_id "
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before_it "
+        f"FROM (SELECT chunk_id, first_timestamp, first_step, {certain} AS certain "
+        f"FROM metric_chunks WHERE run_id = ? AND key_id = ?{since}) AS x) AS p "
+        "JOIN metric_chunks AS c ON c.run_id = ? AND c.key_id = ? AND c.chunk_id = p.chunk_id "
+        "WHERE p.before_it <= ? ORDER BY p.first_timestamp, p.first_step, p.chunk_id",
+        (*place, run_id, key_id, *place, run_id, key_id, limit),
+    )
+    parts = decode_chunks(rows)  # pyright: ignore[reportArgumentType]
     return page(merge([*parts, await tail(tx, run_id, key_id)]), after, limit)
 
 

@@ -143,13 +143,17 @@ class _Search:
         self.filters = walks.filters
         self.lists = CandidateLists(walks.experiments, walks.filters)
         self.conjuncts = conjuncts
+        self.listable: Sequence[Node] = conjuncts
         self.candidates: list[bytes] | None = None
         self.looked_longer = False
         self.effort = walks.effort
         self.statements_max = walks.statements + walks.effort.statements
 
     async def page(self, part: _Part) -> list[Row]:
-        self.candidates = await self._few(self.conjuncts, self.effort.few)
+        if self._walkable(part.terms[0].field):
+            # What bounds the walk need not be listed: to walk all of it costs no more than that.
+            self.listable = [item for item in self.conjuncts if item not in _own(part)]
+        self.candidates = await self._few(self.listable, self.effort.few)
         return await self._ordered(part)
 
     async def _ordered(self, part: _Part) -> list[Row]:
@@ -193,7 +197,7 @@ class _Search:
         """Whether a list turned out short enough after all; asked after a walk found too little."""
         if not self.looked_longer and self.candidates is None:
             self.looked_longer = True
-            self.candidates = await self._few(self.conjuncts, self.effort.many)
+            self.candidates = await self._few(self.listable, self.effort.many)
         return self.candidates is not None
 
     async def _sorted(self, part: _Part, candidates: list[bytes] | None) -> list[Row]:
