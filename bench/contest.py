@@ -41,9 +41,10 @@ class Results:
 
 
 class Contest:
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, results: Results) -> None:
+        """What it finds goes into the results."""
         self.plan = plan
-        self.results = Results()
+        self.results = results
         self._watch = processes.MemoryWatch()
         # Of its own, so that a second bench beside this one does no harm.
         self._work = ROOT / ".bench" / f"work-{os.getpid()}"

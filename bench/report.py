@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
+
 import plot
 from contest import Results
 from loadgen import Measurement
@@ -52,6 +54,15 @@ def save(results: Results, plan: Plan) -> None:
     raw.parent.mkdir(exist_ok=True)
     raw.write_text(json.dumps(asdict(results), indent=1))
     print(f"raw results: {raw.relative_to(ROOT)}")
+
+
+def load(path: Path, plan: Plan) -> Results:
+    """What an earlier run has found beside that which the plan measures."""
+    results = msgspec.json.decode(path.read_bytes(), type=Results)
+    for name in (*(each.name for each in plan.scenarios), *plan.extras):
+        for found in (results.rounds, results.refused, results.extras):
+            found.pop(name, None)
+    return results
 
 
 def _replace_generated(text: str, begin: str) -> None:

@@ -5,20 +5,23 @@
     python bench/run.py --quick                                      a rough picture
     python bench/run.py --servers riverrun --scenarios log_metric    one figure, in seconds
 
-Only a run of everything on a database rewrites its part of the document. Raw results go to .bench/.
+    python bench/run.py --scenarios soak --with .bench/RESULTS.json  one figure anew, the rest not
+
+Only results of everything on a database rewrite its part of the document; raw ones go to .bench/.
 """
 
 import argparse
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import uvloop
 
 import report
 import servers
 from bare import bare
-from contest import Contest
+from contest import Contest, Results
 from databases import DATABASES
 from footprint import ceiling, cold_start, disk
 from growth import growth, growth_million, registry_growth
@@ -53,19 +56,30 @@ EXTRAS_ON: Mapping[str, Mapping[str, Extra]] = {
 
 
 def main() -> None:
-    plan = _plan()
+    plan, earlier = _plan()
     # Ends as Ctrl-C does, so that no server is left behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     servers.prepare(plan.kinds)
-    contest = Contest(plan)
+    contest = Contest(plan, report.load(earlier, plan) if earlier else Results())
     try:
         uvloop.run(contest.run())
     finally:
         report.save(contest.results, plan)
-    report.write(contest.results, plan)
+    report.write(contest.results, _whole(plan, contest.results))
 
 
-def _plan() -> Plan:
+def _whole(plan: Plan, results: Results) -> Plan:
+    """The plan of all that the results have."""
+    scenarios, extras = SCENARIOS_ON[plan.database.name], EXTRAS_ON[plan.database.name]
+    measured = {*results.rounds, *results.extras}
+    return replace(
+        plan,
+        scenarios=[each for each in scenarios if each.name in results.rounds],
+        everything=measured >= {*extras, *(each.name for each in scenarios)},
+    )
+
+
+def _plan() -> tuple[Plan, Path | None]:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -78,6 +92,9 @@ def _plan() -> Plan:
     parser.add_argument("--rounds", type=int, help="rounds a scenario (3; 1 when quick)")
     parser.add_argument("--duration", type=float, help="seconds a round (3; 1 when quick)")
     parser.add_argument("--soak-minutes", type=float, default=10)
+    parser.add_argument(
+        "--with", dest="earlier", type=Path, help="results of an earlier run, for all else"
+    )
     parser.add_argument("--quick", action="store_true", help="one short round of what is fast")
     arguments = parser.parse_args()
     quick, database = bool(arguments.quick), str(arguments.database)
@@ -92,7 +109,7 @@ def _plan() -> Plan:
     known = {*extras, *(each.name for each in scenarios)}
     if unknown := [name for name in chosen if name not in known]:
         parser.error(f"not measured on {database}: {', '.join(unknown)}")
-    return Plan(
+    plan = Plan(
         database=DATABASES[database](),
         kinds=kinds,
         scenarios=[each for each in scenarios if each.name in chosen],
@@ -102,6 +119,7 @@ def _plan() -> Plan:
         soak_minutes=arguments.soak_minutes,
         everything=not (quick or arguments.servers or arguments.scenarios),
     )
+    return plan, arguments.earlier
 
 
 def _listed(known: list[str]) -> Callable[[str], list[str]]:
