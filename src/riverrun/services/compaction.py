@@ -37,6 +37,8 @@ when the run ends.
 SWEEP_EVERY_S = 30
 OLD_AFTER_S = 600
 SWEEP_RUNS_MAX = 1_000
+SWEEP_PAUSE_S = 0.03
+"""Between two runs of a sweep, which nobody waits for: it must not slow down who asks meanwhile."""
 
 log = Log("riverrun.compaction")
 
@@ -126,6 +128,7 @@ class Compactor:
                 runs = []
             for run_id in runs:
                 self._enqueue(run_id, ended=False)
+                await asyncio.sleep(SWEEP_PAUSE_S)
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def compact(self, run_id: bytes, *, ended: bool) -> None:
