@@ -1,5 +1,6 @@
 """Running the application under uvicorn: sockets, TLS, and a stop that loses nothing."""
 
+import ctypes
 import gc
 import os
 import signal
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 log = Log("riverrun.server")
 
 BACKLOG = 2048
+KEPT_BYTES = 16 * 1024 * 1024
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # From glibc's malloc.h.
 FORCED_STOP = 130
 """The shell's code for a program that the user interrupted."""
 
@@ -120,6 +123,7 @@ def serve(
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             rest_the_collector()
+            keep_freed_memory()
             for each in sockets or ():
                 log.info("listening", url=url_of(each, tls=serving.tls is not None))
             on_ready()
@@ -153,6 +157,19 @@ def rest_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
+
+
+def keep_freed_memory() -> None:
+    """Large answers are made in large blocks. glibc gives such a block back to the system when it
+    is freed, so each answer waits for all its pages anew: a fifth of the time that a page of a
+    history takes. Up to KEPT_BYTES stay instead. Other C libraries are left as they are.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:
+        return
+    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES // 2)
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def noting_failures(app: ASGIApp, failures: list[str]) -> ASGIApp:
