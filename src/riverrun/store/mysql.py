@@ -16,7 +16,7 @@ from asyncmy.errors import Error
 from riverrun.errors import InvalidState, RequestTooLarge, TemporarilyUnavailable, TrackingError
 from riverrun.store.dialects import MysqlDialect
 from riverrun.store.engine import Row
-from riverrun.store.networked import Failure, Mode
+from riverrun.store.networked import Failure, Mode, Session
 from riverrun.store.rows import in_batches
 from riverrun.store.urls import DatabaseUrl
 
@@ -52,7 +52,7 @@ def marked(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
-class MysqlSession:
+class MysqlSession(Session):
     """`packet_bytes_max` is the server's limit for a statement; over it, it hangs up."""
 
     def __init__(self, connection: asyncmy.Connection, packet_bytes_max: int) -> None:

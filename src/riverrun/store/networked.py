@@ -9,11 +9,10 @@ because its connection was lost before the commit, is done again.
 
 import asyncio
 import random
-import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
-from functools import lru_cache, partial
+from functools import partial
 from operator import attrgetter
 from typing import Any, LiteralString, Protocol, TypeVar, cast
 
@@ -22,6 +21,7 @@ from riverrun.obs.logs import Log
 from riverrun.store.dialects import Dialect
 from riverrun.store.engine import ConflictError, Row, Tx, Work
 from riverrun.store.pool import Pool, PoolRules
+from riverrun.store.rows import table_of
 from riverrun.store.ticks import Ticks
 
 T = TypeVar("T")
@@ -35,8 +35,6 @@ TRIES = 8
 PAUSE_S = 0.01
 """Before the second try; twice as long before each that follows."""
 CONNECTIONS_PER_GROUP = 3
-
-_CHANGED_TABLE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 
 log = Log("riverrun.database")
 
@@ -76,6 +74,11 @@ class Session(Protocol):
     async def execute(self, sql: str, binds: Sequence[object]) -> int: ...
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None: ...
+
+    async def execute_all(self, waiting: Mapping[str, Sequence[Sequence[object]]]) -> None:
+        """Rows by their statement; no two of them change the same row."""
+        for sql, rows in waiting.items():
+            await self.execute_many(sql, rows)
 
     async def close(self) -> None: ...
 
@@ -125,6 +128,9 @@ class NetworkedTx:
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         await self._session.execute_many(sql, rows)
 
+    async def execute_all(self, waiting: Mapping[str, Sequence[Sequence[object]]]) -> None:
+        await self._session.execute_all(waiting)
+
     def next_seq(self) -> int:
         return self._sequence.next()
 
@@ -137,7 +143,7 @@ class GroupTx:
     again before somebody changes that table.
     """
 
-    def __init__(self, tx: Tx, keys: Sequence[bytes]) -> None:
+    def __init__(self, tx: NetworkedTx, keys: Sequence[bytes]) -> None:
         self._tx = tx
         self._keys = keys
         self._waiting: dict[str, list[Sequence[object]]] = {}
@@ -191,7 +197,7 @@ class GroupTx:
 
     async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
         await self._flush_for(sql)
-        self._write(_table_of(sql))
+        self._write(table_of(sql))
         return await self._tx.execute(sql, binds)
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
@@ -199,15 +205,15 @@ class GroupTx:
             return
         if sql in self._of_this_work:
             await self.flush()
-        table = self._of_this_work[sql] = _table_of(sql)
+        table = self._of_this_work[sql] = table_of(sql)
         self._write(table)
         self._waiting.setdefault(sql, []).extend(rows)
 
     async def flush(self) -> None:
         waiting, self._waiting = self._waiting, {}
         self._of_this_work.clear()
-        for sql, rows in waiting.items():
-            await self._tx.execute_many(sql, rows)
+        if waiting:
+            await self._tx.execute_all(waiting)
 
     def next_seq(self) -> int:
         return self._tx.next_seq()
@@ -220,13 +226,6 @@ class GroupTx:
     async def _flush_for(self, sql: str) -> None:
         if any(table in sql for table in self._of_this_work.values()):
             await self.flush()
-
-
-@lru_cache(maxsize=1024)
-def _table_of(sql: str) -> str:
-    """The table that a statement changes; the statement itself where that cannot be told."""
-    found = _CHANGED_TABLE.match(sql)
-    return found[1] if found else sql
 
 
 class _Job:
@@ -426,7 +425,7 @@ class NetworkedEngine:
     async def _commit_together(self, group: list[_Job], work_is_done: Callable[[], None]) -> bool:
         """Whether each of the group has its result or its error."""
 
-        async def work(tx: Tx) -> None:
+        async def work(tx: NetworkedTx) -> None:
             await _run_all(tx, group)
             work_is_done()
 
@@ -442,7 +441,7 @@ class NetworkedEngine:
         return True
 
 
-async def _run_all(tx: Tx, works: Sequence[_Job]) -> None:
+async def _run_all(tx: NetworkedTx, works: Sequence[_Job]) -> None:
     """Raises _HalfDoneError when one fails after it wrote; one that failed before fails alone."""
     group = GroupTx(tx, list(dict.fromkeys(job.key for job in works)))
     last_key = b""

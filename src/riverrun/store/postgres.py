@@ -7,7 +7,7 @@ is known by its server's process id, which a pooler makes up, and saves all of t
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import cast
 
@@ -17,8 +17,8 @@ from asyncpg import exceptions
 from riverrun.errors import InvalidState, TemporarilyUnavailable, TrackingError
 from riverrun.store.dialects import PostgresDialect
 from riverrun.store.engine import Row
-from riverrun.store.networked import Failure, Mode
-from riverrun.store.rows import in_batches, with_rows
+from riverrun.store.networked import Failure, Mode, Session
+from riverrun.store.rows import in_batches, in_one, with_rows
 from riverrun.store.urls import DatabaseUrl
 
 STATEMENT_S_MAX = 30
@@ -26,6 +26,8 @@ LOCK_S_MAX = 10
 SILENCE_S_MAX = STATEMENT_S_MAX + 5
 """A server that says nothing for so long, though it ends longer statements itself, is given up."""
 CACHED_STATEMENTS = 512
+MERGED_PARTS_MAX, MERGED_BINDS_MAX = 16, 1_000
+"""Of what a group writes in one statement: it is cached, and each is planned once."""
 TIMEOUTS_MS = {
     "statement_timeout": STATEMENT_S_MAX * 1000,
     "lock_timeout": LOCK_S_MAX * 1000,
@@ -51,7 +53,7 @@ def numbered(sql: str) -> str:
     return first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))
 
 
-class PostgresSession:
+class PostgresSession(Session):
     def __init__(self, connection: asyncpg.Connection, *, is_direct: bool) -> None:
         self._connection = connection
         self._is_direct = is_direct
@@ -85,6 +87,15 @@ class PostgresSession:
             return
         for statement, binds in in_batches(sql, rows):
             await self._connection.fetch(numbered(statement), *binds)
+
+    async def execute_all(self, waiting: Mapping[str, Sequence[Sequence[object]]]) -> None:
+        """In one round trip, if they are few."""
+        merged = in_one(waiting, parts_max=MERGED_PARTS_MAX, binds_max=MERGED_BINDS_MAX)
+        if merged is None:
+            for sql, rows in waiting.items():
+                await self.execute_many(sql, rows)
+        else:
+            await self._connection.fetch(numbered(merged[0]), *merged[1])
 
     async def close(self) -> None:
         self._connection.terminate()
