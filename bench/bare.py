@@ -4,6 +4,7 @@ import asyncio
 import random
 import statistics
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ async def bare(plan: Plan, work: Path) -> Figures:
     assert isinstance(database, Postgresql), "the loops are written for asyncpg"
     await database.create("bare")
     kind = database.attach(KINDS["riverrun"], "bare")
-    rates: dict[str, list[float]] = {"riverrun": [], "log": [], "log_and_latest": []}
+    rates: defaultdict[str, list[float]] = defaultdict(list)
     async with running(kind, work / "bare") as (server, client):
         stage = Stage(server, client, CLIENTS, Seed())
         experiment = await create_experiment(client, "bare")
@@ -55,14 +56,13 @@ async def bare(plan: Plan, work: Path) -> Figures:
             task = await log_batch_1000(stage)
             measured = await measure(server, task.operation, Extent(plan.duration_s, CLIENTS))
             rates["riverrun"].append(measured.rate)
-            for name, statement, experiment_id in (
-                ("log", LOG, None),
-                ("log_and_latest", LOG_AND_LATEST, int(experiment)),
+            for name, runs_at_once, experiment_id in (
+                ("one", runs[:1], None),
+                ("eight", runs, None),
+                ("eight_and_latest", runs, int(experiment)),
             ):
                 servers.wait_until_quiet([server], timeout_s=10)
-                loops = [
-                    _Loop(database, statement, bytes.fromhex(run), experiment_id) for run in runs
-                ]
+                loops = [_Loop(database, bytes.fromhex(run), experiment_id) for run in runs_at_once]
                 done = await asyncio.gather(*(each.rate(plan.duration_s) for each in loops))
                 rates[name].append(sum(done))
     await database.drop("bare")
@@ -74,7 +74,6 @@ class _Loop:
     """One connection that writes batches of one run, each in a transaction of its own."""
 
     database: Postgresql
-    statement: str
     run_id: bytes
     experiment_id: int | None
     """Only if the latest values are written, too."""
@@ -83,7 +82,7 @@ class _Loop:
         """Batches a second."""
         batches = [_batch(variant) for variant in range(VARIANTS)]
         connection = await self.database.connect("bare")
-        statement = await connection.prepare(self.statement)
+        statement = await connection.prepare(LOG if self.experiment_id is None else LOG_AND_LATEST)
         first_seq, done = time.time_ns() // 1000, 0
         start = time.perf_counter()
         while time.perf_counter() < start + duration_s:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from urllib.parse import quote
 
 import msgspec
@@ -44,18 +45,25 @@ async def registry_growth(plan: Plan, work: Path) -> Figures:
 
 
 async def _measure(what: Growing, plan: Plan, work: Path) -> Figures:
-    """By size, by what was asked: median latency in milliseconds, one client."""
-    found: Figures = {}
+    """By size, by what was asked: median latency in milliseconds, one client.
+
+    In rounds, size after size in each, so that noise hits all alike; the medians of the rounds.
+    """
     if KINDS["riverrun"] not in plan.kinds:
-        return found
-    for size in what.sizes:
-        source, seed = await _kept(what, size, plan)
-        folder = work / source.name
-        shutil.copytree(source, folder)
-        kind = plan.database.attach(KINDS["riverrun"], source.name)
-        found[str(size)] = await _latencies(what, kind, folder, seed)
-        shutil.rmtree(folder)
-    return found
+        return {}
+    kept_by_size = {size: await _kept(what, size, plan) for size in what.sizes}
+    rounds: dict[int, list[dict[str, float]]] = {size: [] for size in what.sizes}
+    for _ in range(plan.rounds):
+        for size, (source, seed) in kept_by_size.items():
+            folder = work / source.name
+            shutil.copytree(source, folder)
+            kind = plan.database.attach(KINDS["riverrun"], source.name)
+            rounds[size].append(await _latencies(what, kind, folder, seed))
+            shutil.rmtree(folder)
+    return {
+        str(size): {name: median(each[name] for each in found) for name in found[0]}
+        for size, found in rounds.items()
+    }
 
 
 async def _latencies(what: Growing, kind: Kind, folder: Path, seed: Seed) -> dict[str, float]:

@@ -8,8 +8,9 @@ format.md` has the payloads.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import chain, pairwise
+from operator import attrgetter
 
 from riverrun.store.dialects import Changes
 from riverrun.store.engine import Tx
@@ -290,6 +291,7 @@ async def delete_chunks(tx: Tx, run_id: bytes, chunks: Iterable[ChunkPlace]) -> 
 
 
 _CHUNK_COLUMNS = [field.name for field in fields(Chunk)]
+_chunk_row = attrgetter(*_CHUNK_COLUMNS)
 _INSERT_CHUNK = (
     f"INSERT INTO metric_chunks (run_id, key_id, chunk_id, {', '.join(_CHUNK_COLUMNS)}) "
     f"VALUES ({', '.join('?' * (3 + len(_CHUNK_COLUMNS)))})"
@@ -300,7 +302,7 @@ async def insert_chunks(tx: Tx, run_id: bytes, chunks: Iterable[tuple[int, Chunk
     """Chunks with their keys, those of one series in the order of their points."""
     await tx.execute_many(
         _INSERT_CHUNK,
-        [(run_id, key_id, tx.next_seq(), *astuple(chunk)) for key_id, chunk in chunks],
+        [(run_id, key_id, tx.next_seq(), *_chunk_row(chunk)) for key_id, chunk in chunks],
     )
 
 
