@@ -19,7 +19,7 @@ from typing import Any, LiteralString, Protocol, TypeVar, cast
 from riverrun.errors import InternalError, TemporarilyUnavailable, TrackingError
 from riverrun.obs.logs import Log
 from riverrun.store.dialects import Dialect
-from riverrun.store.engine import ConflictError, Row, Tx, Work
+from riverrun.store.engine import ConflictError, Row, Work
 from riverrun.store.pool import Pool, PoolRules
 from riverrun.store.rows import table_of
 from riverrun.store.ticks import Ticks
@@ -57,6 +57,10 @@ class Mode(Enum):
     GLANCE = "each statement by itself"
 
 
+Waiting = Mapping[str, Sequence[Sequence[object]]]
+"""Rows by the statement that writes them."""
+
+
 class Session(Protocol):
     """A driver's connection, in our words. Errors are the driver's own."""
 
@@ -75,10 +79,9 @@ class Session(Protocol):
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None: ...
 
-    async def execute_all(self, waiting: Mapping[str, Sequence[Sequence[object]]]) -> None:
-        """Rows by their statement; no two of them change the same row."""
-        for sql, rows in waiting.items():
-            await self.execute_many(sql, rows)
+    async def execute_at_once(self, waiting: Waiting) -> bool:  # noqa: ARG002 - Most cannot.
+        """All of it as one statement; False, and nothing is done, where that cannot be."""
+        return False
 
     async def close(self) -> None: ...
 
@@ -102,12 +105,26 @@ class Driver(Protocol):
 
 
 class NetworkedTx:
-    """A transaction, or on glances a statement after the other."""
+    """A transaction once it has begun, before that a statement after the other."""
 
     def __init__(self, session: Session, dialect: Dialect, sequence: Ticks) -> None:
         self._session = session
         self._sequence = sequence
         self.dialect = dialect
+        self.is_begun = False
+        self.is_committing = False
+
+    async def begin(self, mode: Mode) -> None:
+        if not self.is_begun:
+            await self._session.begin(mode)
+            self.is_begun = True
+
+    async def commit(self) -> None:
+        """Does nothing where there is no transaction, or no more."""
+        if self.is_begun:
+            self.is_committing = True
+            await self._session.commit()
+            self.is_begun = False
 
     async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[Row]:
         return await self._session.fetch(sql, binds)
@@ -128,8 +145,21 @@ class NetworkedTx:
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         await self._session.execute_many(sql, rows)
 
-    async def execute_all(self, waiting: Mapping[str, Sequence[Sequence[object]]]) -> None:
-        await self._session.execute_all(waiting)
+    async def execute_all(self, waiting: Waiting) -> None:
+        """No two of the rows are the same."""
+        if not await self._session.execute_at_once(waiting):
+            for sql, rows in waiting.items():
+                await self._session.execute_many(sql, rows)
+
+    async def execute_last(self, waiting: Waiting) -> None:
+        """The same as all that is written: one statement needs no transaction around it."""
+        if not self.is_begun:
+            self.is_committing = True
+            if await self._session.execute_at_once(waiting):
+                return
+            self.is_committing = False
+            await self.begin(Mode.WRITE)
+        await self.execute_all(waiting)
 
     def next_seq(self) -> int:
         return self._sequence.next()
@@ -140,7 +170,7 @@ class GroupTx:
 
     What they insert waits, so that all of it goes together, until the same work asks about the same
     table. The rows that they take are taken together, and what one of them has read no other reads
-    again before somebody changes that table.
+    again before somebody changes that table. The transaction begins when it is needed.
     """
 
     def __init__(self, tx: NetworkedTx, keys: Sequence[bytes]) -> None:
@@ -179,6 +209,7 @@ class GroupTx:
     async def take(
         self, table: LiteralString, key: LiteralString, value: bytes, columns: LiteralString
     ) -> Row | None:
+        await self._tx.begin(Mode.WRITE)
         await self._flush_for(table)
         taken = self._taken.get((table, columns))
         if taken is None:
@@ -196,6 +227,7 @@ class GroupTx:
         return await self._tx.take(table, key, value, columns)
 
     async def execute(self, sql: str, binds: Sequence[object] = ()) -> int:
+        await self._tx.begin(Mode.WRITE)
         await self._flush_for(sql)
         self._write(table_of(sql))
         return await self._tx.execute(sql, binds)
@@ -210,10 +242,16 @@ class GroupTx:
         self._waiting.setdefault(sql, []).extend(rows)
 
     async def flush(self) -> None:
-        waiting, self._waiting = self._waiting, {}
         self._of_this_work.clear()
-        if waiting:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            await self._tx.begin(Mode.WRITE)
             await self._tx.execute_all(waiting)
+
+    async def finish(self) -> None:
+        """Writes what still waits."""
+        if self._waiting:
+            await self._tx.execute_last(self._waiting)
 
     def next_seq(self) -> int:
         return self._tx.next_seq()
@@ -291,14 +329,16 @@ class NetworkedEngine:
 
     # Transactions --------------------------------------------------------------------------------
 
-    async def _repeated(self, work: Work[T], mode: Mode) -> T:
+    async def _repeated(
+        self, work: Callable[[NetworkedTx], Awaitable[T]], mode: Mode, *, begins: bool = True
+    ) -> T:
         """Runs the work in a transaction, again where that is safe and may help."""
         has_met_conflict = False
         for attempt in range(TRIES):
             if attempt:
                 await asyncio.sleep(PAUSE_S * 2 ** (attempt - 1) * (0.5 + random.random()))  # noqa: S311 - Only spreads the tries.
             try:
-                return await self._transaction(work, mode)
+                return await self._transaction(work, mode, begins=begins)
             except ConflictError:
                 if has_met_conflict:
                     raise
@@ -308,22 +348,23 @@ class NetworkedEngine:
                     raise TemporarilyUnavailable(error.sentence, retry_after_s=2) from error
         raise AssertionError("Every try returns or raises.")
 
-    async def _transaction(self, work: Callable[[NetworkedTx], Awaitable[T]], mode: Mode) -> T:
+    async def _transaction(
+        self, work: Callable[[NetworkedTx], Awaitable[T]], mode: Mode, *, begins: bool = True
+    ) -> T:
         """One try. Raises _RepeatError when nothing was changed and another try may help,
-        ConflictError, and TrackingError.
+        ConflictError, and TrackingError. Work that `begins` not does so itself.
         """
         session = await self.pool.acquire()
-        is_over = False
+        tx = NetworkedTx(session, self._driver.dialect, self._sequence)
         try:
-            if mode is not Mode.GLANCE:
-                await session.begin(mode)
-            result = await work(NetworkedTx(session, self._driver.dialect, self._sequence))
-            is_over = mode is Mode.WRITE
-            if mode is not Mode.GLANCE:
-                await session.commit()
+            if mode is not Mode.GLANCE and (begins or not self._driver.keeps_sessions):
+                await tx.begin(mode)
+            result = await work(tx)
+            await tx.commit()
         except BaseException as error:
             failure = await self._given_up(session, error)
             if failure is not None:
+                is_over = tx.is_committing and mode is Mode.WRITE
                 raise self._translated(error, failure, is_committing=is_over) from error
             raise
         else:
@@ -412,13 +453,15 @@ class NetworkedEngine:
         if len(group) > 1 and await self._commit_together(group, work_is_done):
             return
 
-        async def alone(tx: Tx, job: _Job) -> None:
-            job.result = await job.work(tx)
+        async def alone(tx: NetworkedTx, job: _Job) -> None:
+            group = GroupTx(tx, [job.key])
+            job.result = await job.work(group)
+            await group.finish()
             work_is_done()
 
         for job in group:
             try:
-                await self._repeated(partial(alone, job=job), Mode.WRITE)
+                await self._repeated(partial(alone, job=job), Mode.WRITE, begins=False)
             except BaseException as error:  # noqa: BLE001 - It belongs to whoever waits.
                 job.error = error
 
@@ -430,7 +473,7 @@ class NetworkedEngine:
             work_is_done()
 
         try:
-            await self._transaction(work, Mode.WRITE)
+            await self._transaction(work, Mode.WRITE, begins=False)
         except TemporarilyUnavailable as error:
             for job in group:
                 job.error = error
@@ -454,7 +497,7 @@ async def _run_all(tx: NetworkedTx, works: Sequence[_Job]) -> None:
             if group.has_written:
                 raise _HalfDoneError from error
             job.error = error
-    await group.flush()
+    await group.finish()
 
 
 def _deliver(job: _Job) -> None:

@@ -7,7 +7,7 @@ is known by its server's process id, which a pooler makes up, and saves all of t
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import cast
 
@@ -17,7 +17,7 @@ from asyncpg import exceptions
 from riverrun.errors import InvalidState, TemporarilyUnavailable, TrackingError
 from riverrun.store.dialects import PostgresDialect
 from riverrun.store.engine import Row
-from riverrun.store.networked import Failure, Mode, Session
+from riverrun.store.networked import Failure, Mode, Session, Waiting
 from riverrun.store.rows import in_batches, in_one, with_rows
 from riverrun.store.urls import DatabaseUrl
 
@@ -88,14 +88,11 @@ class PostgresSession(Session):
         for statement, binds in in_batches(sql, rows):
             await self._connection.fetch(numbered(statement), *binds)
 
-    async def execute_all(self, waiting: Mapping[str, Sequence[Sequence[object]]]) -> None:
-        """In one round trip, if they are few."""
+    async def execute_at_once(self, waiting: Waiting) -> bool:
         merged = in_one(waiting, parts_max=MERGED_PARTS_MAX, binds_max=MERGED_BINDS_MAX)
-        if merged is None:
-            for sql, rows in waiting.items():
-                await self.execute_many(sql, rows)
-        else:
+        if merged is not None:
             await self._connection.fetch(numbered(merged[0]), *merged[1])
+        return merged is not None
 
     async def close(self) -> None:
         self._connection.terminate()
