@@ -15,6 +15,7 @@ from tests.fixtures.databases import PostgresServer
 import riverrun.store
 from riverrun.errors import InvalidState
 from riverrun.store import migrate
+from riverrun.store.databases import driver_of
 from riverrun.store.distribute import REFERENCE, distribute, placements
 from riverrun.store.schema import HOT, SMALL, metadata
 from riverrun.store.urls import parse
@@ -245,3 +246,16 @@ def test_a_new_table_goes_where_the_others_are(postgres_server: PostgresServer, 
 
 def test_an_upgrade_distributes_no_schema_by_itself(postgres_server: PostgresServer, on_citus: str):
     assert upgraded(postgres_server, on_citus) == []
+
+
+def test_a_server_knows_that_its_tables_may_be_distributed(on_citus: str):
+    """Citus holds rows of one shard only, and takes no WITH that writes to two tables."""
+
+    async def story() -> tuple[bool, bool]:
+        driver = driver_of(parse(on_citus))
+        session = await driver.connect()
+        merges = await session.execute_at_once({"DELETE FROM runs WHERE run_id = ?": [(b"1",)]})
+        await session.close()
+        return driver.is_distributed, merges
+
+    assert asyncio.run(story()) == (True, False)

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from tests.fixtures.databases import (
@@ -17,7 +18,14 @@ from tests.fixtures.databases import (
 from riverrun.errors import InvalidParameterValue, RequestTooLarge, TemporarilyUnavailable
 from riverrun.store.databases import driver_of
 from riverrun.store.engine import ConflictError, Row, Tx
-from riverrun.store.networked import GroupTx, Mode, NetworkedEngine, NetworkedTx, Session, Waiting
+from riverrun.store.networked import (
+    GroupTx,
+    Mode,
+    NetworkedEngine,
+    NetworkedTx,
+    Session,
+    Waiting,
+)
 from riverrun.store.pool import PoolRules
 from riverrun.store.rows import in_one
 from riverrun.store.ticks import Ticks
@@ -368,6 +376,50 @@ def test_works_of_a_group_take_their_rows_in_one_statement():
     assert asyncio.run(story()) == [("one",), ("two",), None, None]
     together = "SELECT a, v FROM t WHERE a = ANY (CAST(? AS bytea[])) ORDER BY a FOR UPDATE"
     assert asked.told == [Mode.WRITE, *[(together, ((b"1", b"2", b"3"),))] * 2]
+
+
+def test_a_group_without_keys_takes_each_row_by_itself():
+    asked = Asked()
+
+    async def story() -> None:
+        tx = group_of(asked)
+        for key in (b"1", b"2"):
+            await tx.next_work(on_same_rows=False)
+            await tx.take("t", "a", key, "v")
+
+    asyncio.run(story())
+    alone = "SELECT v FROM t WHERE a = ? FOR UPDATE"
+    assert asked.told == [Mode.WRITE, (alone, (b"1",)), (alone, (b"2",))]
+
+
+class AskedDriver:
+    dialect = driver_of(parse("postgresql://u@h/d")).dialect
+    keeps_sessions = True
+
+    def __init__(self, *, is_distributed: bool) -> None:
+        self.asked = Asked()
+        self.is_distributed = is_distributed
+
+    async def connect(self) -> Session:
+        return self.asked
+
+    def failure(self, error: BaseException) -> None: ...
+
+
+@pytest.mark.parametrize("is_distributed", [True, False])
+def test_rows_of_several_machines_are_never_taken_together(*, is_distributed: bool):
+    driver = AskedDriver(is_distributed=is_distributed)
+
+    async def take(tx: Tx, key: bytes) -> None:
+        await tx.take("t", "a", key, "v")
+
+    async def story() -> None:
+        engine = NetworkedEngine(driver, PoolRules(1, 5))
+        await asyncio.gather(*(engine.write(partial(take, key=key), key=key) for key in RUNS[:2]))
+        await engine.close()
+
+    asyncio.run(story())
+    assert len(driver.asked.told) == (4 if is_distributed else 3)  # With BEGIN and COMMIT.
 
 
 def test_a_row_taken_twice_by_one_work_is_read_again():

@@ -99,6 +99,13 @@ class Driver(Protocol):
         """Whether a statement without a transaction goes where the last one went."""
         ...
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether the last connection led to many machines, of which each holds some runs: then a
+        statement that holds rows names one run, and none writes to two tables.
+        """
+        ...
+
     def failure(self, error: BaseException) -> Failure | None:
         """None for what is no error of the driver or of the connection."""
         ...
@@ -174,6 +181,7 @@ class GroupTx:
     """
 
     def __init__(self, tx: NetworkedTx, keys: Sequence[bytes]) -> None:
+        """`keys` are those of the works, where rows can be taken together."""
         self._tx = tx
         self._keys = keys
         self._waiting: dict[str, list[Sequence[object]]] = {}
@@ -196,11 +204,11 @@ class GroupTx:
         self.has_written = False
 
     async def fetch(self, sql: str, binds: Sequence[object] = ()) -> list[Row]:
-        await self._flush_for(sql)
+        await self._before_reading(sql)
         return await self._tx.fetch(sql, binds)
 
     async def one(self, sql: str, binds: Sequence[object] = ()) -> Row | None:
-        await self._flush_for(sql)
+        await self._before_reading(sql)
         asked = (sql, tuple(binds))
         if asked not in self._read:
             self._read[asked] = await self._tx.one(sql, binds)
@@ -212,7 +220,7 @@ class GroupTx:
         await self._tx.begin(Mode.WRITE)
         await self._flush_for(table)
         taken = self._taken.get((table, columns))
-        if taken is None:
+        if taken is None and self._keys:
             # In the order of their keys, as the works are, so that no two groups wait in a circle.
             wanted = self.dialect.among(key, self._keys)
             rows = await self._tx.fetch(
@@ -222,7 +230,7 @@ class GroupTx:
             )
             found = {row[0]: row[1:] for row in rows}
             taken = self._taken[table, columns] = {each: found.get(each) for each in self._keys}
-        if value in taken:
+        if taken and value in taken:
             return taken.pop(value)
         return await self._tx.take(table, key, value, columns)
 
@@ -260,6 +268,11 @@ class GroupTx:
         self.has_written = True
         for asked in [asked for asked in self._read if table in asked[0]]:
             del self._read[asked]
+
+    async def _before_reading(self, sql: str) -> None:
+        if sql.endswith(self.dialect.for_update):
+            await self._tx.begin(Mode.WRITE)
+        await self._flush_for(sql)
 
     async def _flush_for(self, sql: str) -> None:
         if any(table in sql for table in self._of_this_work.values()):
@@ -454,7 +467,7 @@ class NetworkedEngine:
             return
 
         async def alone(tx: NetworkedTx, job: _Job) -> None:
-            group = GroupTx(tx, [job.key])
+            group = GroupTx(tx, [])
             job.result = await job.work(group)
             await group.finish()
             work_is_done()
@@ -469,7 +482,8 @@ class NetworkedEngine:
         """Whether each of the group has its result or its error."""
 
         async def work(tx: NetworkedTx) -> None:
-            await _run_all(tx, group)
+            keys = [] if self._driver.is_distributed else [job.key for job in group]
+            await _run_all(GroupTx(tx, list(dict.fromkeys(keys))), group)
             work_is_done()
 
         try:
@@ -484,9 +498,8 @@ class NetworkedEngine:
         return True
 
 
-async def _run_all(tx: NetworkedTx, works: Sequence[_Job]) -> None:
+async def _run_all(group: GroupTx, works: Sequence[_Job]) -> None:
     """Raises _HalfDoneError when one fails after it wrote; one that failed before fails alone."""
-    group = GroupTx(tx, list(dict.fromkeys(job.key for job in works)))
     last_key = b""
     for job in works:
         await group.next_work(on_same_rows=job.key == last_key)

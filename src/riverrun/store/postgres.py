@@ -43,6 +43,7 @@ _SET_LOCAL = "; SET LOCAL jit = off" + "".join(
     f"; SET LOCAL {name} = {value}" for name, value in TIMEOUTS_MS.items()
 )
 _SET = "; ".join(f"SET {name} = {value}" for name, value in TIMEOUTS_MS.items()) + "; SET jit = off"
+_NATURE = "SELECT pg_backend_pid(), EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')"
 _NUMBER = re.compile(r"(\d+)$")
 
 
@@ -54,9 +55,12 @@ def numbered(sql: str) -> str:
 
 
 class PostgresSession(Session):
-    def __init__(self, connection: asyncpg.Connection, *, is_direct: bool) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, *, is_direct: bool, is_distributed: bool
+    ) -> None:
         self._connection = connection
         self._is_direct = is_direct
+        self._is_distributed = is_distributed
 
     @property
     def is_open(self) -> bool:
@@ -90,9 +94,10 @@ class PostgresSession(Session):
 
     async def execute_at_once(self, waiting: Waiting) -> bool:
         merged = in_one(waiting, parts_max=MERGED_PARTS_MAX, binds_max=MERGED_BINDS_MAX)
-        if merged is not None:
-            await self._connection.fetch(numbered(merged[0]), *merged[1])
-        return merged is not None
+        if merged is None or self._is_distributed:
+            return False
+        await self._connection.fetch(numbered(merged[0]), *merged[1])
+        return True
 
     async def close(self) -> None:
         self._connection.terminate()
@@ -105,6 +110,7 @@ class PostgresDriver:
         self._url = url
         self.is_direct = False
         """Whether the last connection led to a server and not to a pooler."""
+        self.is_distributed = False
 
     @property
     def keeps_sessions(self) -> bool:
@@ -122,12 +128,12 @@ class PostgresDriver:
             self.is_direct = is_direct
             connection.terminate()
             return await self.connect()
-        return PostgresSession(connection, is_direct=is_direct)
+        return PostgresSession(connection, is_direct=is_direct, is_distributed=self.is_distributed)
 
     async def _introduce(self, connection: asyncpg.Connection) -> bool:
         """Whether it leads to a server, which is then told how long things may take."""
         try:
-            is_direct = await _is_direct(connection)
+            is_direct, self.is_distributed = await _nature(connection)
             if is_direct:
                 await connection.execute(_SET)
         except (
@@ -206,10 +212,11 @@ async def connect(url: DatabaseUrl, *, cached_statements: int = 0) -> asyncpg.Co
         raise explained(error, url) from error
 
 
-async def _is_direct(connection: asyncpg.Connection) -> bool:
+async def _nature(connection: asyncpg.Connection) -> tuple[bool, bool]:
+    """Whether it leads to a server and not to a pooler, and whether that distributes its tables."""
     async with connection.transaction():
-        pid = cast("int", await connection.fetchval("SELECT pg_backend_pid()"))
-    return pid == cast("int", connection.get_server_pid())
+        row = cast("tuple[int, bool]", await connection.fetchrow(_NATURE))
+    return row[0] == cast("int", connection.get_server_pid()), row[1]
 
 
 def explained(error: BaseException, url: DatabaseUrl) -> TrackingError:
