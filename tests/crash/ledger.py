@@ -49,7 +49,7 @@ class Contents:
             return effect.params.keys() <= self.params.keys()
         if effect.points:
             key, points = next(iter(effect.points.items()))
-            return next(iter(points)) in self.points[key]
+            return next(iter(points)) in self.points.get(key, set())
         return effect.tags.items() <= self.tags.items()
 
     def latest(self) -> dict[str, Point]:
