@@ -256,6 +256,6 @@ def test_a_server_knows_that_its_tables_may_be_distributed(on_citus: str):
         session = await driver.connect()
         merges = await session.execute_at_once({"DELETE FROM runs WHERE run_id = ?": [(b"1",)]})
         await session.close()
-        return driver.is_distributed, merges
+        return session.is_distributed, merges
 
     assert asyncio.run(story()) == (True, False)

@@ -398,7 +398,7 @@ class AskedDriver:
 
     def __init__(self, *, is_distributed: bool) -> None:
         self.asked = Asked()
-        self.is_distributed = is_distributed
+        self.asked.is_distributed = is_distributed
 
     async def connect(self) -> Session:
         return self.asked

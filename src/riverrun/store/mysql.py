@@ -113,7 +113,6 @@ def _may_be_long(binds: Sequence[object]) -> int:
 class MysqlDriver:
     dialect = MysqlDialect()
     keeps_sessions = True
-    is_distributed = False
 
     def __init__(self, url: DatabaseUrl) -> None:
         self._url = url

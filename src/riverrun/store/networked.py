@@ -64,6 +64,11 @@ Waiting = Mapping[str, Sequence[Sequence[object]]]
 class Session(Protocol):
     """A driver's connection, in our words. Errors are the driver's own."""
 
+    is_distributed: bool = False
+    """Whether it leads to many machines, of which each holds some runs: then a statement that holds
+    rows names one run, and none writes to two tables.
+    """
+
     @property
     def is_open(self) -> bool: ...
 
@@ -99,13 +104,6 @@ class Driver(Protocol):
         """Whether a statement without a transaction goes where the last one went."""
         ...
 
-    @property
-    def is_distributed(self) -> bool:
-        """Whether the last connection led to many machines, of which each holds some runs: then a
-        statement that holds rows names one run, and none writes to two tables.
-        """
-        ...
-
     def failure(self, error: BaseException) -> Failure | None:
         """None for what is no error of the driver or of the connection."""
         ...
@@ -120,6 +118,10 @@ class NetworkedTx:
         self.dialect = dialect
         self.is_begun = False
         self.is_committing = False
+
+    @property
+    def is_distributed(self) -> bool:
+        return self._session.is_distributed
 
     async def begin(self, mode: Mode) -> None:
         if not self.is_begun:
@@ -482,7 +484,7 @@ class NetworkedEngine:
         """Whether each of the group has its result or its error."""
 
         async def work(tx: NetworkedTx) -> None:
-            keys = [] if self._driver.is_distributed else [job.key for job in group]
+            keys = [] if tx.is_distributed else [job.key for job in group]
             await _run_all(GroupTx(tx, list(dict.fromkeys(keys))), group)
             work_is_done()
 

@@ -60,7 +60,7 @@ class PostgresSession(Session):
     ) -> None:
         self._connection = connection
         self._is_direct = is_direct
-        self._is_distributed = is_distributed
+        self.is_distributed = is_distributed
 
     @property
     def is_open(self) -> bool:
@@ -93,8 +93,10 @@ class PostgresSession(Session):
             await self._connection.fetch(numbered(statement), *binds)
 
     async def execute_at_once(self, waiting: Waiting) -> bool:
+        if self.is_distributed:
+            return False
         merged = in_one(waiting, parts_max=MERGED_PARTS_MAX, binds_max=MERGED_BINDS_MAX)
-        if merged is None or self._is_distributed:
+        if merged is None:
             return False
         await self._connection.fetch(numbered(merged[0]), *merged[1])
         return True
@@ -110,7 +112,6 @@ class PostgresDriver:
         self._url = url
         self.is_direct = False
         """Whether the last connection led to a server and not to a pooler."""
-        self.is_distributed = False
 
     @property
     def keeps_sessions(self) -> bool:
@@ -120,7 +121,7 @@ class PostgresDriver:
         cached = CACHED_STATEMENTS if self.is_direct else 0
         connection = await connect(self._url, cached_statements=cached)
         try:
-            is_direct = await self._introduce(connection)
+            is_direct, is_distributed = await self._introduce(connection)
         except BaseException:
             connection.terminate()
             raise
@@ -128,12 +129,14 @@ class PostgresDriver:
             self.is_direct = is_direct
             connection.terminate()
             return await self.connect()
-        return PostgresSession(connection, is_direct=is_direct, is_distributed=self.is_distributed)
+        return PostgresSession(connection, is_direct=is_direct, is_distributed=is_distributed)
 
-    async def _introduce(self, connection: asyncpg.Connection) -> bool:
-        """Whether it leads to a server, which is then told how long things may take."""
+    async def _introduce(self, connection: asyncpg.Connection) -> tuple[bool, bool]:
+        """Whether it leads to a server, which is then told how long things may take; and whether
+        that distributes its tables.
+        """
         try:
-            is_direct, self.is_distributed = await _nature(connection)
+            is_direct, is_distributed = await _nature(connection)
             if is_direct:
                 await connection.execute(_SET)
         except (
@@ -143,7 +146,7 @@ class PostgresDriver:
             TimeoutError,
         ) as error:
             raise explained(error, self._url) from error
-        return is_direct
+        return is_direct, is_distributed
 
     def failure(self, error: BaseException) -> Failure | None:
         return next((failure for kinds, failure in _FAILURES if isinstance(error, kinds)), None)

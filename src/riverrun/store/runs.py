@@ -12,9 +12,6 @@ INFO_COLUMNS = (
 )
 
 
-_STATE_COLUMNS = "experiment_id, lifecycle_stage, status"
-
-
 @dataclass(frozen=True, slots=True)
 class NewRun:
     """A run as it is created: RUNNING and active."""
@@ -29,9 +26,12 @@ class NewRun:
     at_ms: int
 
 
+_STATE_COLUMNS = "experiment_id, lifecycle_stage, status"
+
+
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What every write asks of a run first: _STATE_COLUMNS."""
+    """What every write asks of a run first."""
 
     experiment_id: int
     lifecycle_stage: str
