@@ -10,6 +10,7 @@ from random import Random
 from typing import TypeVar
 
 import pytest
+from tests.fixtures.counting import CountingEngine
 from tests.store.engines import play
 
 from riverrun.clock import now_us
@@ -18,15 +19,17 @@ from riverrun.services.compaction import (
     MERGED_POINTS,
     OLD_AFTER_S,
     POINTS_ALONE,
+    ROW_BYTES,
     ROWS_ALONE,
     ROWS_AND_POINTS,
     SLICE_BYTES,
     SMALL_CHUNKS_MAX,
+    WRITTEN_BYTES_MAX,
     Compactor,
 )
 from riverrun.store import metrics
 from riverrun.store.engine import ConflictError, Engine, Tx, Work
-from riverrun.store.metrics import ChunkPlace
+from riverrun.store.metrics import ChunkPlace, LogRow
 from riverrun.store.points import Place, encode_log
 
 T = TypeVar("T")
@@ -42,7 +45,7 @@ Point = tuple[int, int, float]
 
 async def log(
     engine: Engine, points: Sequence[Point], *, key: int = LOSS, run: bytes = RUN, seq: int = 0
-) -> None:
+) -> LogRow:
     """One row of the log, as one call leaves it."""
     payload = encode_log(
         [key] * len(points),
@@ -51,14 +54,14 @@ async def log(
         [value for _, _, value in points],
     )
 
-    async def work(tx: Tx) -> None:
+    async def work(tx: Tx) -> LogRow:
         if not seq:
-            await metrics.append(tx, run, payload)
-            return
+            return await metrics.append(tx, run, payload)
         sql = "INSERT INTO metric_log (run_id, seq, payload) VALUES (?, ?, ?)"
         await tx.execute(sql, (run, seq, payload))
+        return (seq, payload)
 
-    await engine.write(work)
+    return await engine.write(work)
 
 
 async def chunks(engine: Engine, key: int = LOSS) -> list[ChunkPlace]:
@@ -477,12 +480,12 @@ def test_a_run_is_compacted_when_its_log_has_grown(database: str, rows: int, poi
     async def story(engine: Engine) -> None:
         async with running(engine) as compactor:
             batches = [steps(n * points, points) for n in range(rows)]
-            await asyncio.gather(*(log(engine, batch) for batch in batches))
-            for _ in range(rows - 1):
-                compactor.logged(RUN, points)
+            *written, last = await asyncio.gather(*(log(engine, batch) for batch in batches))
+            for row in written:
+                compactor.logged(RUN, points, row)
             await asyncio.sleep(0.05)
             assert await log_rows(engine) == rows
-            compactor.logged(RUN, points)
+            compactor.logged(RUN, points, last)
             await until_compacted(engine)
         await expect(engine, steps(0, rows * points))
 
@@ -492,11 +495,48 @@ def test_a_run_is_compacted_when_its_log_has_grown(database: str, rows: int, poi
 def test_a_run_is_compacted_when_it_ends(database: str):
     async def story(engine: Engine) -> None:
         async with running(engine) as compactor:
-            await log(engine, steps(0, 1))
-            compactor.logged(RUN, 1)
+            compactor.logged(RUN, 1, await log(engine, steps(0, 1)))
             compactor.ended(RUN)
             await until_compacted(engine)
         await expect(engine, steps(0, 1))
+
+    play(database, story)
+
+
+@pytest.mark.parametrize(("known", "reads"), [(4, 0), (3, 1), (0, 1)])
+def test_what_this_server_just_wrote_is_not_read_back(database: str, known: int, reads: int):
+    """Unless another one wrote to the same run."""
+
+    async def story(engine: Engine) -> None:
+        rows = [await log(engine, steps(n * 10, 10)) for n in range(4)]
+        counting = CountingEngine(engine)
+        compactor = Compactor(counting)
+        for row in rows[:known]:
+            compactor.logged(RUN, 10, row)
+        await compactor.compact(RUN, ended=True)
+        asked = [sql for sql in counting.asked if sql.startswith("SELECT payload FROM metric_log")]
+        assert len(asked) == reads
+        await expect(engine, steps(0, 40))
+
+    play(database, story)
+
+
+def test_of_what_was_written_a_bounded_part_is_remembered(database: str):
+    runs = [bytes([number]) * 16 for number in range(3)]
+    half = steps(0, (WRITTEN_BYTES_MAX // 2 - ROW_BYTES) // 28)
+
+    async def story(engine: Engine) -> None:
+        counting = CountingEngine(engine)
+        compactor = Compactor(counting)
+        for run in runs:
+            compactor.logged(run, len(half), await log(engine, half, run=run))
+        del counting.asked[:]
+        reads: list[int] = []
+        for run in runs:
+            await compactor.compact(run, ended=True)
+            reads.append(sum("SELECT payload FROM metric_log" in sql for sql in counting.asked))
+            del counting.asked[:]
+        assert reads == [1, 0, 0]
 
     play(database, story)
 

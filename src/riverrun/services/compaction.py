@@ -1,12 +1,13 @@
 """Turns the logs of runs into chunks, in the background, one run at a time.
 
 A run is compacted when its log has grown, when it ends, or when the log's oldest row is some
-minutes old. The counters that decide are hints kept in memory; the log is the truth, and a sweep
-finds what they missed.
+minutes old. The counters that decide, and the rows that were written last, are hints kept in
+memory; the log is the truth, and a sweep finds what they missed.
 """
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from riverrun.clock import now_us
@@ -15,7 +16,7 @@ from riverrun.obs.logs import Log
 from riverrun.services.background import Background
 from riverrun.store import metrics, runs
 from riverrun.store.engine import ConflictError, Engine, Tx
-from riverrun.store.metrics import ChunkPlace
+from riverrun.store.metrics import ChunkPlace, LogRow
 from riverrun.store.points import Chunk, Points, cut, decode_logs_by_key, encode_chunk, merge
 
 ROWS_AND_POINTS = (500, 5_000)
@@ -36,6 +37,10 @@ when the run ends.
 """
 SWEEP_EVERY_S = 30
 OLD_AFTER_S = 600
+WRITTEN_BYTES_MAX = 8 * 1024 * 1024
+"""Of the log's newest rows, kept in memory."""
+ROW_BYTES = 200
+"""What a row takes there besides its payload."""
 SWEEP_RUNS_MAX = 1_000
 SWEEP_PAUSE_S = 0.03
 """Between two runs of a sweep, which nobody waits for: it must not slow down who asks meanwhile."""
@@ -57,6 +62,31 @@ class _Backlog:
         )
 
 
+class _Written:
+    """The newest rows of the log, so that they need not be read back: hints, too, of bounded size.
+
+    A row is known by its run and seq, and never changes.
+    """
+
+    def __init__(self) -> None:
+        self._rows: defaultdict[bytes, dict[int, bytes]] = defaultdict(dict)
+        """By run, in the order in which the runs came."""
+        self._bytes = 0
+
+    def add(self, run_id: bytes, row: LogRow) -> None:
+        seq, payload = row
+        self._rows[run_id][seq] = payload
+        self._bytes += ROW_BYTES + len(payload)
+        while self._bytes > WRITTEN_BYTES_MAX:
+            self.pop(next(iter(self._rows)))
+
+    def pop(self, run_id: bytes) -> dict[int, bytes]:
+        """The rows of a run, which are forgotten."""
+        rows = self._rows.pop(run_id, {})
+        self._bytes -= sum(ROW_BYTES + len(payload) for payload in rows.values())
+        return rows
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """What becomes of the oldest rows of a run's log, unless they or the chunks change before."""
@@ -73,6 +103,7 @@ class Compactor:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._backlogs: defaultdict[bytes, _Backlog] = defaultdict(_Backlog)
+        self._written = _Written()
         self._due: dict[bytes, bool] = {}
         """Runs to compact, in order of arrival, and whether they have ended."""
         self._wake = asyncio.Event()
@@ -84,8 +115,9 @@ class Compactor:
     async def stop(self) -> None:
         await self._background.stop()
 
-    def logged(self, run_id: bytes, points: int) -> None:
-        """Called after each committed write of metrics."""
+    def logged(self, run_id: bytes, points: int, row: LogRow) -> None:
+        """Called after each committed write of metrics, with what it added to the log."""
+        self._written.add(run_id, row)
         backlog = self._backlogs[run_id]
         backlog.rows += 1
         backlog.points += points
@@ -136,8 +168,9 @@ class Compactor:
         another server does the same.
         """
         self._backlogs.pop(run_id, None)
+        known = self._written.pop(run_id)
         while True:
-            plan = await self._engine.read(lambda tx: _plan(tx, run_id, ended=ended))
+            plan = await self._engine.read(lambda tx: _plan(tx, run_id, known, ended=ended))
             if plan is None:
                 return
             is_done = await self._engine.write(
@@ -147,8 +180,8 @@ class Compactor:
                 return
 
 
-async def _plan(tx: Tx, run_id: bytes, *, ended: bool) -> _Plan | None:
-    log = await metrics.log_slice(tx, run_id, bytes_max=SLICE_BYTES)
+async def _plan(tx: Tx, run_id: bytes, known: Mapping[int, bytes], *, ended: bool) -> _Plan | None:
+    log = await metrics.log_slice(tx, run_id, bytes_max=SLICE_BYTES, known=known)
     if log is None:
         return None
     chunks: defaultdict[int, list[ChunkPlace]] = defaultdict(list)

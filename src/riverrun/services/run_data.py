@@ -18,6 +18,7 @@ from riverrun.services.values import ValueRules
 from riverrun.store import datasets, metrics, run_data, runs
 from riverrun.store.datasets import InputEdge, NewDataset
 from riverrun.store.engine import Engine, Tx
+from riverrun.store.metrics import LogRow
 from riverrun.store.runs import RunState
 
 
@@ -84,22 +85,24 @@ class RunWriter:
         payload = batch.payload(ids) if batch else b""
         latest = batch.latest(ids) if batch else []
 
-        async def work(tx: Tx) -> None:
+        async def work(tx: Tx) -> LogRow | None:
             state = await take_active(tx, key, viewer)
+            row: LogRow | None = None
             if params:
                 await _add_params(tx, _Run(key, state.experiment_id, ids), params)
             if tags:
                 await _set_tags(tx, _Run(key, state.experiment_id, ids), tags, by=viewer.name)
             if latest:
-                await metrics.append(tx, key, payload)
+                row = await metrics.append(tx, key, payload)
                 await metrics.upsert_latest(tx, key, state.experiment_id, latest)
             if batch.of_models:
                 await log_to_models(tx, key, batch, ids, viewer=viewer)
             await runs.touch(tx, key, by=viewer.name, at_ms=at_ms)
+            return row
 
-        await self._engine.write(work, key=key)
-        if latest:
-            self._compactor.logged(key, len(batch))
+        row = await self._engine.write(work, key=key)
+        if row:
+            self._compactor.logged(key, len(batch), row)
 
     async def delete_tag(self, run_id: str, key: str, *, viewer: Viewer) -> None:
         """A missing tag is an error, as it is upstream. The run keeps its name when mlflow.runName

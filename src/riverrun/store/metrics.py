@@ -7,10 +7,11 @@ format.md` has the payloads.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain, pairwise
 from operator import attrgetter
+from types import MappingProxyType
 
 from riverrun.store.dialects import Changes
 from riverrun.store.engine import Tx
@@ -56,11 +57,16 @@ _LATEST_CHANGES: Changes = (
 )
 
 
-async def append(tx: Tx, run_id: bytes, payload: bytes) -> None:
+LogRow = tuple[int, bytes]
+"""seq, payload."""
+
+
+async def append(tx: Tx, run_id: bytes, payload: bytes) -> LogRow:
+    row = (tx.next_seq(), payload)
     await tx.execute_many(
-        "INSERT INTO metric_log (run_id, seq, payload) VALUES (?, ?, ?)",
-        [(run_id, tx.next_seq(), payload)],
+        "INSERT INTO metric_log (run_id, seq, payload) VALUES (?, ?, ?)", [(run_id, *row)]
     )
+    return row
 
 
 async def upsert_latest(
@@ -241,9 +247,11 @@ class LogSlice:
     is_all: bool
 
 
-async def log_slice(tx: Tx, run_id: bytes, *, bytes_max: int) -> LogSlice | None:
+async def log_slice(
+    tx: Tx, run_id: bytes, *, bytes_max: int, known: Mapping[int, bytes] = MappingProxyType({})
+) -> LogSlice | None:
     """Rows from the oldest on, up to `bytes_max` of payload but one at least; None when the log is
-    empty.
+    empty. If all payloads are among those that are `known`, by seq, none is read.
     """
     sizes = await tx.fetch(
         "SELECT seq, length(payload) FROM metric_log WHERE run_id = ? ORDER BY seq", (run_id,)
@@ -257,11 +265,14 @@ async def log_slice(tx: Tx, run_id: bytes, *, bytes_max: int) -> LogSlice | None
         total += size
         taken += 1
     last_seq = sizes[taken - 1][0]
-    rows = await tx.fetch(
-        "SELECT payload FROM metric_log WHERE run_id = ? AND seq <= ? ORDER BY seq",
-        (run_id, last_seq),
-    )
-    return LogSlice(last_seq, taken, [payload for (payload,) in rows], taken == len(sizes))
+    payloads = [known[seq] for seq, _ in sizes[:taken] if seq in known]
+    if len(payloads) < taken:
+        rows = await tx.fetch(
+            "SELECT payload FROM metric_log WHERE run_id = ? AND seq <= ? ORDER BY seq",
+            (run_id, last_seq),
+        )
+        payloads = [payload for (payload,) in rows]
+    return LogSlice(last_seq, taken, payloads, taken == len(sizes))
 
 
 async def log_rows(tx: Tx, run_id: bytes, last_seq: int) -> int:
