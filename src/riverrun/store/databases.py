@@ -8,7 +8,7 @@ from riverrun.store.pool import PoolRules
 from riverrun.store.urls import DatabaseUrl
 
 if TYPE_CHECKING:
-    from riverrun.store.networked import Driver
+    from riverrun.store.session import Driver
 
 
 async def open_engine(database: Path | DatabaseUrl, pool: PoolRules, *, upgrade: bool) -> Engine:

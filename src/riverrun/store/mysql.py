@@ -16,8 +16,8 @@ from asyncmy.errors import Error
 from riverrun.errors import InvalidState, RequestTooLarge, TemporarilyUnavailable, TrackingError
 from riverrun.store.dialects import MysqlDialect
 from riverrun.store.engine import Row
-from riverrun.store.networked import Failure, Mode, Session
 from riverrun.store.rows import in_batches
+from riverrun.store.session import Failure, Mode, Session
 from riverrun.store.urls import DatabaseUrl
 
 LOCK_S_MAX = 10

@@ -17,8 +17,8 @@ from asyncpg import exceptions
 from riverrun.errors import InvalidState, TemporarilyUnavailable, TrackingError
 from riverrun.store.dialects import PostgresDialect
 from riverrun.store.engine import Row
-from riverrun.store.networked import Failure, Mode, Session, Waiting
 from riverrun.store.rows import in_batches, in_one, with_rows
+from riverrun.store.session import Failure, Mode, Session, Waiting
 from riverrun.store.urls import DatabaseUrl
 
 STATEMENT_S_MAX = 30
