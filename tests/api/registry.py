@@ -42,6 +42,10 @@ def read_model(server: Server, name: str) -> Any:
     return accepted(get_model(server, name))["registered_model"]
 
 
+def updated_at(server: Server, name: str) -> int:
+    return read_model(server, name)["last_updated_timestamp"]
+
+
 def update_model(server: Server, name: str, **fields: Any) -> Answered:
     return send(server, "PATCH", "registered-models/update", {"name": name, **fields})
 
@@ -147,6 +151,29 @@ def get_artifact(server: Server, name: str, version: object, path: str) -> Answe
 
 def search_versions(server: Server, filter_text: str = "", **fields: Any) -> Answered:
     return server.get("model-versions/search", filter=filter_text, **fields)
+
+
+# What searches find of the models whose names begin with a word ----------------------------------
+
+
+def of(word: str, text: str = "") -> str:
+    """The filter, limited to models whose names begin with the word."""
+    limit = f"name LIKE '{word}%'"
+    return f"{limit} AND ({text})" if text else limit
+
+
+def models(server: Server, word: str, text: str = "", **fields: Any) -> list[str]:
+    """The names that a search finds, without the word that they begin with."""
+    answer = accepted(search_models(server, of(word, text), **fields))
+    names = [model["name"] for model in answer.get("registered_models", [])]
+    return [name.removeprefix(word) for name in names]
+
+
+def versions(server: Server, word: str, text: str = "", **fields: Any) -> list[str]:
+    """As `models`: the name and the number of each version."""
+    answer = accepted(search_versions(server, of(word, text), **fields))
+    found = answer.get("model_versions", [])
+    return [f"{each['name'].removeprefix(word)}{each['version']}" for each in found]
 
 
 # Runs, logged models, history --------------------------------------------------------------------
