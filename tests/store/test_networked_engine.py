@@ -17,6 +17,7 @@ from tests.fixtures.databases import (
 from riverrun.errors import InvalidParameterValue, RequestTooLarge, TemporarilyUnavailable
 from riverrun.store.databases import driver_of
 from riverrun.store.engine import ConflictError, Tx
+from riverrun.store.mysql import BIND_BYTES, FRAME_BYTES
 from riverrun.store.networked import NetworkedEngine
 from riverrun.store.pool import PoolRules
 from riverrun.store.urls import parse
@@ -245,10 +246,13 @@ def test_a_write_that_the_server_would_hang_up_on_is_refused():
         driver = driver_of(parse(url))
         session = await driver.connect()
         await session.execute("CREATE TABLE texts (t longtext)", ())
-        await session.execute("INSERT INTO texts (t) VALUES (?)", ("'" * 8_000_000,))
-        with pytest.raises(RequestTooLarge, match=r"at most 16,777,216 bytes .* 16,800,\d+"):
-            await session.execute("INSERT INTO texts (t) VALUES (?)", ("'" * 8_400_000,))
-        assert await session.fetch("SELECT length(t) FROM texts", ()) == [(8_000_000,)]
+        longest = 16_777_216 - FRAME_BYTES - BIND_BYTES
+        await session.execute("INSERT INTO texts (t) VALUES (?)", ("'" * longest,))
+        with pytest.raises(RequestTooLarge, match=r"at most 16,777,216 bytes .* 16,777,217"):
+            await session.execute("INSERT INTO texts (t) VALUES (?)", ("'" * (longest + 1),))
+        with pytest.raises(RequestTooLarge):
+            await session.execute("INSERT INTO texts (t) VALUES (?)", ("é" * (longest // 2 + 1),))
+        assert await session.fetch("SELECT length(t) FROM texts", ()) == [(longest,)]
         await session.close()
 
     with mariadb() as server:

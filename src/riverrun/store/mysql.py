@@ -23,6 +23,13 @@ from riverrun.store.urls import DatabaseUrl
 LOCK_S_MAX = 10
 SILENCE_S_MAX = 35
 """A server that says nothing for so long is given up."""
+CACHED_STATEMENTS = 128
+"""Prepared on each connection; the server keeps some kilobytes for each value of each. Unprepared
+ones would have every value in their text: for the bytes of a large batch that costs more than all
+else.
+"""
+FRAME_BYTES, BIND_BYTES = 32, 16
+"""What a statement and each value in it take besides the values themselves, at most."""
 SORTED_BYTES_MAX = 32_000
 """Of a text in an order; the longest tag may have as many. What lies beyond counts as equal."""
 SORT_BUFFER_BYTES = 8 * 1024 * 1024
@@ -83,11 +90,10 @@ class MysqlSession(Session):
             return list(rows)
 
     async def execute(self, sql: str, binds: Sequence[object]) -> int:
-        text = marked(sql)
+        if _characters(binds) * 4 > self._packet_bytes_max // 2:
+            self._check_length(binds)
         async with self._connection.cursor() as cursor:
-            if _may_be_long(binds) * 8 > self._packet_bytes_max:
-                self._check_length(cursor.mogrify(text, tuple(binds)))
-            return await cursor.execute(text, tuple(binds))
+            return await cursor.execute(marked(sql), tuple(binds))
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         for statement, binds in in_batches(sql, rows):
@@ -96,17 +102,21 @@ class MysqlSession(Session):
     async def close(self) -> None:
         self._connection.close()
 
-    def _check_length(self, statement: str) -> None:
-        length = len(statement.encode(errors="surrogateescape"))
-        if length + 1 > self._packet_bytes_max:
+    def _check_length(self, binds: Sequence[object]) -> None:
+        length = FRAME_BYTES + sum(
+            BIND_BYTES + len(bind.encode() if isinstance(bind, str) else bind)
+            for bind in binds
+            if isinstance(bind, str | bytes)
+        )
+        if length > self._packet_bytes_max:
             raise RequestTooLarge(
                 f"The database takes statements of at most {self._packet_bytes_max:,} bytes "
                 f"(its max_allowed_packet); this write needs one of {length:,}."
             )
 
 
-def _may_be_long(binds: Sequence[object]) -> int:
-    """The characters and bytes to be sent; each may take up to eight bytes."""
+def _characters(binds: Sequence[object]) -> int:
+    """Of all texts and bytes to be sent; each may take up to four bytes."""
     return sum(len(bind) for bind in binds if isinstance(bind, str | bytes))
 
 
@@ -167,6 +177,7 @@ async def connect(url: DatabaseUrl, *, silence_s: int = SILENCE_S_MAX) -> asyncm
             read_timeout=silence_s,
             ssl=url.mysql_ssl(),
             program_name=url.application_name,
+            stmt_cache_size=CACHED_STATEMENTS,
         )
     except (Error, OSError, TimeoutError) as error:
         raise explained(error, url) from error
