@@ -52,3 +52,26 @@ def test_a_stop_ends_all_work_and_what_waits_to_begin_again():
 
     asyncio.run(story())
     assert sorted(begun) == ["fails", "goes on"]
+
+
+def test_a_stop_ends_work_that_forgets_that_it_was_cancelled():
+    """As `asyncio.wait_for` of Python 3.11 may."""
+    forgotten: list[str] = []
+
+    async def forgets() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            forgotten.append("once")
+        await asyncio.sleep(60)
+
+    async def story() -> None:
+        background = Background(forgets)
+        background.start()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await background.stop()
+
+    asyncio.run(story())
+    assert forgotten == ["once"]

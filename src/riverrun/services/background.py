@@ -7,6 +7,7 @@ from typing import Any
 from riverrun.obs.logs import Log
 
 RESTART_AFTER_S = 5
+CANCEL_EVERY_S = 0.1
 
 log = Log("riverrun.background")
 
@@ -26,10 +27,12 @@ class Background:
             self._begin(work, after_s=0)
 
     async def stop(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # Again and again: up to Python 3.11 `wait_for`, which a driver calls, forgets that it was
+        # cancelled when what it waits for comes at that moment.
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=CANCEL_EVERY_S)
 
     def _begin(self, work: EndlessWork, *, after_s: float) -> None:
         async def begun() -> None:

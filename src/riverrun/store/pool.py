@@ -66,7 +66,8 @@ class Pool(Generic[C]):
         if self._permits.locked():
             self.counts.waits += 1
             try:
-                await asyncio.wait_for(self._permits.acquire(), self._rules.wait_s)
+                async with asyncio.timeout(self._rules.wait_s):
+                    await self._permits.acquire()
             except TimeoutError:
                 self.counts.timeouts += 1
                 raise TemporarilyUnavailable(
