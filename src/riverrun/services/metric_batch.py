@@ -106,7 +106,7 @@ def _latest(key_id: int, series: _Series) -> LatestRow:
     step, timestamp, value = steps[-1], timestamps[-1], values[-1]
     if len(steps) == 1:
         return key_id, value, 0, timestamp, step, value, value
-    if step != max(steps) or steps.count(step) > 1:
+    if step <= max(steps[:-1]):
         step, timestamp, value = max(zip(*series, strict=True))
     return key_id, value, 0, timestamp, step, min(values), max(values)
 
