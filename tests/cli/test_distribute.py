@@ -15,6 +15,13 @@ def test_only_postgresql_can_be_distributed(url: str, tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_schema_comes_first(postgres_server: PostgresServer, tmp_path: Path):
+    done = riverrun("db", "distribute", postgres_server.new_database(), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: The database has no schema yet, this release needs ")
+    assert done.stderr.endswith(": run `riverrun db upgrade`.\n")
+
+
 def test_a_server_without_citus_is_left_alone(postgres_server: PostgresServer, tmp_path: Path):
     url = postgres_server.new_database()
     assert riverrun("db", "upgrade", url, cwd=tmp_path).returncode == 0

@@ -216,12 +216,6 @@ def test_a_worker_is_not_asked(postgres_server: PostgresServer, on_citus: str):
     )
 
 
-def test_the_schema_comes_first(postgres_server: PostgresServer):
-    assert refusal(postgres_server.new_database()) == (
-        "The database does not have this release's schema: run `riverrun db upgrade` first."
-    )
-
-
 # Upgrades ----------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from riverrun.cli.distribute import distribute
-from riverrun.errors import InvalidState
 from riverrun.settings import database_at, process_environment
 from riverrun.store import migrate
 
@@ -34,12 +33,7 @@ def upgrade(url: str) -> None:
 @click.argument("url")
 def check(url: str) -> None:
     """Say whether the database at URL has this release's schema; the exit code is 1 if not."""
-    found = version(url)
-    if found != migrate.HEAD:
-        raise InvalidState(
-            f"The database has {migrate.described(found)}, this release needs {migrate.HEAD}: run "
-            "`riverrun db upgrade`."
-        )
+    migrate.require_head(version(url))
     click.echo("The database has this release's schema.")
 
 

@@ -6,6 +6,7 @@ import click
 
 from riverrun.errors import InvalidState
 from riverrun.settings import database_at, process_environment
+from riverrun.store import migrate
 from riverrun.store.urls import DatabaseUrl
 
 
@@ -28,6 +29,7 @@ def distribute(url: str, shards: int | None) -> None:
 
 
 async def _distribute(database: DatabaseUrl, shards: int | None) -> None:
+    migrate.require_head(await migrate.version_networked(database))
     from riverrun.store.distribute import distribute  # noqa: PLC0415 - Imports SQLAlchemy.
 
     async for table in distribute(database, shards=shards):

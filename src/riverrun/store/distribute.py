@@ -16,9 +16,9 @@ from asyncpg import exceptions
 
 from riverrun.errors import InvalidState
 from riverrun.obs.logs import Log
-from riverrun.store import migrate, postgres_schema
-from riverrun.store.migrate import SchemaSession
+from riverrun.store import postgres_schema
 from riverrun.store.schema import HOT, metadata
+from riverrun.store.session import SchemaSession
 from riverrun.store.urls import DatabaseUrl
 
 SHARDS = 8
@@ -64,15 +64,11 @@ def placements(shards: int) -> dict[str, str]:
 
 
 async def distribute(url: DatabaseUrl, *, shards: int | None = None) -> AsyncGenerator[str]:
-    """Distributes what is not distributed yet, each table in a transaction of its own, and yields
-    its name: whoever is interrupted may begin again.
+    """Distributes what is not distributed yet of today's schema, each table in a transaction of its
+    own, and yields its name: whoever is interrupted may begin again.
 
     Raises InvalidState, in one sentence for an operator, and TemporarilyUnavailable.
     """
-    if await migrate.version_networked(url) != migrate.HEAD:
-        raise InvalidState(
-            "The database does not have this release's schema: run `riverrun db upgrade` first."
-        )
     async with postgres_schema.opened(url, may_create=False) as session:
         await _require_coordinator(session)
         await _require_shards(session, shards)

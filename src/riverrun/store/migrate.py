@@ -7,14 +7,11 @@ import sqlite3
 from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from riverrun.errors import InvalidState
 from riverrun.obs.logs import Log
+from riverrun.store.session import SchemaSession
 from riverrun.store.urls import DatabaseUrl
-
-if TYPE_CHECKING:
-    from riverrun.store.ddl import DialectName
 
 HEAD = "0007"
 """The newest step in `migrations/versions`; a test holds it to that."""
@@ -25,28 +22,6 @@ UPSTREAM_TABLE = "alembic_version"
 _SELECT_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"
 
 log = Log("riverrun.migrate")
-
-
-class SchemaSession(Protocol):
-    """A connection to a server that sees to the schema. Errors are the driver's own; `opened` of
-    each kind explains them.
-    """
-
-    async def tables(self) -> set[str]:
-        """And views, but for those of the server's own extensions."""
-        ...
-
-    async def fetch_texts(self, sql: str) -> list[str]:
-        """The first column."""
-        ...
-
-    def alone(self) -> "AbstractAsyncContextManager[DialectName]":
-        """Until its end nobody else upgrades this database."""
-        ...
-
-    async def execute(self, statement: str) -> None:
-        """One statement of a step."""
-        ...
 
 
 # SQLite ------------------------------------------------------------------------------------------
@@ -178,10 +153,19 @@ def _known(tables: Collection[str], versions: Collection[str]) -> str:
 def _allow(upgrade: bool, found: str) -> None:  # noqa: FBT001 - What is allowed is its subject.
     if not upgrade:
         raise InvalidState(
-            f"The database has {described(found)}, this release needs {HEAD}, and this server may "
+            f"The database has {_described(found)}, this release needs {HEAD}, and this server may "
             "not change it: run `riverrun db upgrade`, or start without --no-upgrade."
         )
 
 
-def described(found: str) -> str:
+def require_head(found: str) -> None:
+    """Raises InvalidState for a schema of another version than this release's."""
+    if found != HEAD:
+        raise InvalidState(
+            f"The database has {_described(found)}, this release needs {HEAD}: run "
+            "`riverrun db upgrade`."
+        )
+
+
+def _described(found: str) -> str:
     return f"the schema {found}" if found else "no schema yet"

@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from riverrun.store.dialects import Dialect
 from riverrun.store.engine import Row
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from riverrun.store.ddl import DialectName
 
 
 class Failure(Enum):
@@ -75,4 +80,26 @@ class Driver(Protocol):
 
     def failure(self, error: BaseException) -> Failure | None:
         """None for what is no error of the driver or of the connection."""
+        ...
+
+
+class SchemaSession(Protocol):
+    """A connection to a server that sees to the schema. Errors are the driver's own; `opened` of
+    each kind explains them.
+    """
+
+    async def tables(self) -> set[str]:
+        """And views, but for those of the server's own extensions."""
+        ...
+
+    async def fetch_texts(self, sql: str) -> list[str]:
+        """The first column."""
+        ...
+
+    def alone(self) -> "AbstractAsyncContextManager[DialectName]":
+        """Until its end nobody else upgrades this database."""
+        ...
+
+    async def execute(self, statement: str) -> None:
+        """One statement of a step."""
         ...
