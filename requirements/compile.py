@@ -30,8 +30,8 @@ def stand_ins(source: Path) -> list[str]:
 
 
 def main() -> None:
-    compile_pins("pyproject.toml", "requirements/riverrun.txt")
-    compile_pins("pyproject.toml", "requirements/dev.txt", "--group", "dev")
+    compile_pins("pyproject.toml", "requirements/riverrun.txt", "--all-extras")
+    compile_pins("pyproject.toml", "requirements/dev.txt", "--all-extras", "--group", "dev")
     for source in sorted(HERE.glob("*.in")):
         target = f"requirements/{source.stem}.txt"
         compile_pins(f"requirements/{source.name}", target, *stand_ins(source))
