@@ -14,6 +14,7 @@ from tests.fixtures.databases import (
     pgbouncing,
     postgres,
 )
+from tests.fixtures.objects import AzureServer, S3Server, azure_serving, s3_serving
 from tests.fixtures.server import Server, serving
 
 SERVERS = {"postgresql": "postgres_server", "mariadb": "mariadb_server"}
@@ -59,6 +60,18 @@ def pgbouncer(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
     """In front of the PostgreSQL server."""
     with pgbouncing(postgres_server) as pooler:
         yield pooler
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[AzureServer]:
+    with azure_serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    with s3_serving() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.fixtures.stores import listed
 
 from riverrun.artifacts.contract import (
     ArtifactIsDirectory,
@@ -39,7 +40,7 @@ async def read(store: LocalStore, path: str) -> bytes:
 
 
 async def names(store: LocalStore, path: str = "") -> list[str]:
-    return [info.name for info in await store.list(path)]
+    return [info.name for info in await listed(store, path)]
 
 
 def left_in(folder: Path) -> list[str]:
@@ -76,7 +77,7 @@ def secret(tmp_path: Path) -> Path:
 
 
 async def test_reading_makes_no_root_and_writing_does(local: LocalStore, root: Path):
-    assert await local.list("") == []
+    assert await listed(local, "") == []
     with pytest.raises(ArtifactNotFound):
         await local.stat("f")
     await local.delete("f")
@@ -111,7 +112,7 @@ async def test_the_scratch_folder_is_hidden_and_out_of_bounds(local: LocalStore,
     assert await names(local) == ["f"]
     for path in (SCRATCH, f"{SCRATCH}/x", f"./{SCRATCH}/x", f"/{SCRATCH}"[1:] + "//x"):
         with pytest.raises(InvalidArtifactPath):
-            await local.list(path)
+            await listed(local, path)
         with pytest.raises(InvalidArtifactPath):
             await read(local, path)
         with pytest.raises(InvalidArtifactPath):
@@ -158,7 +159,7 @@ async def test_links_in_the_tree_are_not_shown_nor_followed(
     (root / "d" / "loop").symlink_to("loop")
     assert await names(local, "d") == ["f"]
     for path in ("d/link", "d/folder", "d/folder/secret", "d/inside", "d/loop"):
-        assert await local.list(path) == []
+        assert await listed(local, path) == []
         with pytest.raises(ArtifactNotFound):
             await local.stat(path)
         with pytest.raises(ArtifactNotFound):
@@ -265,14 +266,14 @@ async def test_threads_can_be_given(root: Path):
     with ThreadPoolExecutor(1) as threads:
         store = LocalStore(root, threads)
         await asyncio.gather(*(store.write(f"{i}", stream(b"x")) for i in range(10)))
-        assert len(await store.list("")) == 10
+        assert len(await listed(store, "")) == 10
 
 
 async def test_no_descriptor_is_left_open(local: LocalStore):
     await local.write("d/f", stream(b"x" * 2_000_000))
     before = len(left_in(Path("/proc/self/fd")))
     for _ in range(5):
-        await local.list("d")
+        await listed(local, "d")
         await local.stat("d/f")
         await read(local, "d/f")
         with pytest.raises(ArtifactIsDirectory):

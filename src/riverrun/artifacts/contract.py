@@ -55,6 +55,8 @@ class ArtifactStoreUnavailable(TemporarilyUnavailable):
 
 
 READ_BYTES_MAX = 512 * 1024
+PAGE = 1_000
+"""Entries of a listing that are handed over together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +125,28 @@ class ArtifactStore(Protocol):
     TemporarilyUnavailable for a store that is full, read-only or out of reach.
     """
 
-    @abstractmethod
-    async def list(self, path: str) -> Sequence[FileInfo]:
-        """What lies directly in the directory, sorted by name in code points.
+    async def prepare(self) -> None:
+        """Makes what must be there before the first file, such as a bucket. The server's start asks
+        for it, again and again where the store is shared.
 
-        Nothing for a file or a missing path.
+        Raises InvalidState, in one sentence for an operator, where that cannot be done.
+        """
+
+    @abstractmethod
+    def list(self, path: str) -> AsyncGenerator[Sequence[FileInfo]]:
+        """What lies directly in the directory, sorted by name in code points, in pages of at most
+        `PAGE`, none empty.
+
+        Nothing for a file or a missing path. The first step of the iterator raises what is to be
+        raised, unless the store fails later.
+        """
+        ...
+
+    @abstractmethod
+    def walk(self, path: str) -> AsyncGenerator[Sequence[FileInfo]]:
+        """Every file below the directory, at any depth and in any order, in pages as `list`.
+
+        `name` is the path below the directory. What comes or goes meanwhile may be there or not.
         """
         ...
 
@@ -150,8 +169,11 @@ class ArtifactStore(Protocol):
         ...
 
     @abstractmethod
-    async def write(self, path: str, chunks: AsyncIterator[bytes]) -> None:
-        """Stores the stream as one file, with constant memory.
+    async def write(
+        self, path: str, chunks: AsyncIterator[bytes], *, size_bytes: int | None = None
+    ) -> None:
+        """Stores the stream as one file, with constant memory; `size_bytes` is how long it will be,
+        where that is known.
 
         Directories above it come into being as needed. The file appears, or replaces what was
         there, at once and whole when the stream has ended; of concurrent writes one wins entirely.

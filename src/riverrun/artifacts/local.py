@@ -4,10 +4,13 @@ import asyncio
 import io
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from riverrun.artifacts.contract import (
+    PAGE,
     ArtifactStore,
     FileInfo,
     InvalidArtifactPath,
@@ -40,8 +43,27 @@ class LocalStore(ArtifactStore):
         self._tree = Tree(root.absolute(), fsync=fsync)
         self._threads = threads
 
-    async def list(self, path: str) -> Sequence[FileInfo]:
-        return await self._in_thread(self._tree.list, safe_path(path))
+    async def list(self, path: str) -> AsyncGenerator[Sequence[FileInfo]]:
+        path = safe_path(path)
+        names = await self._in_thread(self._tree.names, path)
+        for start in range(0, len(names), PAGE):
+            page = await self._in_thread(self._tree.infos, path, names[start : start + PAGE])
+            if page:
+                yield page
+
+    async def walk(self, path: str) -> AsyncGenerator[Sequence[FileInfo]]:
+        path = safe_path(path)
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            async with aclosing(self.list("/".join(filter(None, (path, folder))))) as pages:
+                async for page in pages:
+                    below = [
+                        replace(info, name=f"{folder}/{info.name}".lstrip("/")) for info in page
+                    ]
+                    folders.extend(info.name for info in below if info.is_dir)
+                    if files := [info for info in below if not info.is_dir]:
+                        yield files
 
     async def stat(self, path: str) -> FileInfo:
         return await self._in_thread(self._tree.stat, safe_path(path))
@@ -63,17 +85,23 @@ class LocalStore(ArtifactStore):
         """
         return await self._in_thread(self._tree.open, safe_path(path))
 
-    async def write(self, path: str, chunks: AsyncIterator[bytes]) -> None:
+    async def write(
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size_bytes: int | None = None,  # noqa: ARG002 - A disk need not know.
+    ) -> None:
         upload = Upload(self._tree, safe_file_path(path))
         try:
             batch: list[bytes] = []
-            size_bytes = 0
+            gathered = 0
             async for chunk in chunks:
                 batch.append(chunk)
-                size_bytes += len(chunk)
-                if size_bytes >= WRITE_BYTES or len(batch) >= WRITE_CHUNKS_MAX:
+                gathered += len(chunk)
+                if gathered >= WRITE_BYTES or len(batch) >= WRITE_CHUNKS_MAX:
                     await self._in_thread(upload.append, batch)
-                    batch, size_bytes = [], 0
+                    batch, gathered = [], 0
             await self._in_thread(upload.finish, batch)
         finally:
             if not upload.finished:

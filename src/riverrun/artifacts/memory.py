@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from riverrun.artifacts.contract import (
+    PAGE,
     READ_BYTES_MAX,
     ArtifactChanged,
     ArtifactIsDirectory,
@@ -33,14 +34,23 @@ class MemoryStore(ArtifactStore):
     def __init__(self) -> None:
         self._files: dict[str, StoredFile] = {}
 
-    async def list(self, path: str) -> Sequence[FileInfo]:
+    async def list(self, path: str) -> AsyncGenerator[Sequence[FileInfo]]:
         below = _below(safe_path(path))
         found: dict[str, FileInfo] = {}
         for full, file in self._files.items():
             if full.startswith(below):
                 name, slash, _ = full.removeprefix(below).partition("/")
                 found[name] = FileInfo(name, is_dir=True) if slash else file.info(name)
-        return [found[name] for name in sorted(found)]
+        infos = [found[name] for name in sorted(found)]
+        for start in range(0, len(infos), PAGE):
+            yield infos[start : start + PAGE]
+
+    async def walk(self, path: str) -> AsyncGenerator[Sequence[FileInfo]]:
+        below = _below(safe_path(path))
+        found = {name: file for name, file in self._files.items() if name.startswith(below)}
+        infos = [file.info(name.removeprefix(below)) for name, file in found.items()]
+        for start in range(0, len(infos), PAGE):
+            yield infos[start : start + PAGE]
 
     async def stat(self, path: str) -> FileInfo:
         path = safe_path(path)
@@ -57,7 +67,13 @@ class MemoryStore(ArtifactStore):
         for offset in range(0, len(span), READ_BYTES_MAX):
             yield bytes(span[offset : offset + READ_BYTES_MAX])
 
-    async def write(self, path: str, chunks: AsyncIterator[bytes]) -> None:
+    async def write(
+        self,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size_bytes: int | None = None,  # noqa: ARG002 - Memory need not know.
+    ) -> None:
         path = safe_file_path(path)
         content = bytearray()
         async for chunk in chunks:

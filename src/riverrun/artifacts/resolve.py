@@ -2,25 +2,32 @@
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from riverrun.artifacts.contract import ArtifactStore
 from riverrun.artifacts.local import LocalStore
 from riverrun.artifacts.memory import MemoryStore
 from riverrun.artifacts.paths import fully_decoded, safe_path
-from riverrun.errors import InvalidParameterValue, NotImplementedHere
+from riverrun.errors import InvalidParameterValue
+from riverrun.obs.logs import Log
+
+if TYPE_CHECKING:
+    from riverrun.artifacts.objects import ObjectStore
 
 LOCATION_LENGTH_MAX = 2048
 PROXY_ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
-CLOUD_SCHEMES = frozenset({"s3", "gs", "wasb", "wasbs", "abfs", "abfss", "r2", "b2"})
+CLOUD_SCHEMES = frozenset({"s3", "gs", "wasb", "wasbs", "abfs", "abfss", "az"})
 # Whoever reads such a URI connects to a host that the URI names, or implies.
 HOST_ADDRESSED_SCHEMES = frozenset({"ftp", "sftp", "http", "https", "r2", "b2", "abfss"})
 # Without a host these mean the one that the reader is set up with.
 HOST_OPTIONAL_SCHEMES = frozenset({"", "file", "hdfs", "viewfs", "mlflow-artifacts"})
+
+log = Log("riverrun.artifacts")
 
 
 class InvalidLocation(InvalidParameterValue):
@@ -56,10 +63,18 @@ def parse_location(uri: str) -> Location:
     )
 
 
-def open_store(uri: str, threads: Executor | None = None, *, fsync: bool = True) -> ArtifactStore:
-    """The store that an operator's setting names: a local path, `file:` or `memory:`.
+def open_store(
+    uri: str,
+    threads: Executor | None = None,
+    *,
+    fsync: bool = True,
+    environ: Mapping[str, str] | None = None,
+) -> ArtifactStore:
+    """The store that an operator's setting names: a local path, `file:`, `memory:` or a place in a
+    cloud, whose credentials and endpoints stand in `environ` as the provider's own tools read them.
 
-    Raises NotImplementedHere for cloud storage and InvalidParameterValue for anything else.
+    Nothing is called yet. Raises InvalidParameterValue for what is no store, and InvalidState for
+    credentials that cannot be.
     """
     scheme = parse_location(uri).scheme
     if scheme in {"", "file"}:
@@ -67,13 +82,30 @@ def open_store(uri: str, threads: Executor | None = None, *, fsync: bool = True)
     if scheme == "memory":
         return MemoryStore()
     if scheme in CLOUD_SCHEMES:
-        raise NotImplementedHere(
-            f"Artifacts in '{scheme}:' arrive with the cloud storage release; "
-            f"until then, give a local folder instead of '{uri}'"
-        )
+        store = _open_cloud(scheme, uri, environ or {})
+        log.info("artifact store opened", store=uri, credentials=store.bucket.credentials)
+        return store
     raise InvalidParameterValue(
-        f"Invalid artifact store '{uri}': expected a local folder, `file:` or `memory:`"
+        f"Invalid artifact store '{uri}': expected a local folder, `file:`, `memory:`, s3://, "
+        "gs://, wasbs://, abfss:// or az://"
     )
+
+
+def _open_cloud(scheme: str, uri: str, environ: Mapping[str, str]) -> "ObjectStore":
+    if scheme == "s3":
+        from riverrun.artifacts.s3 import open_s3  # noqa: PLC0415 - Only those who need it.
+
+        return open_s3(uri, environ)
+    if scheme == "gs":
+        from riverrun.artifacts.gcs import open_gcs  # noqa: PLC0415 - Likewise.
+        from riverrun.artifacts.google_credentials import (  # noqa: PLC0415 - Likewise.
+            find_google_credentials,
+        )
+
+        return open_gcs(uri, find_google_credentials(environ), environ)
+    from riverrun.artifacts.azure import open_azure  # noqa: PLC0415 - Likewise.
+
+    return open_azure(uri, environ)
 
 
 def local_folder(uri: str) -> Path:

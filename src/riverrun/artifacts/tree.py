@@ -10,7 +10,7 @@ import io
 import os
 import shutil
 import stat
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -61,12 +61,31 @@ class Tree:
         self.root = root
         self.fsync = fsync
 
-    def list(self, path: str) -> Sequence[FileInfo]:
+    def names(self, path: str) -> list[str]:
+        """What lies in a folder, sorted; nothing for a file or a missing path."""
         try:
-            with in_our_words(path), self.walk(segments(path)) as folder:
-                return sorted(shown(folder, at_root=not path), key=lambda info: info.name)
+            with (
+                in_our_words(path),
+                self.walk(segments(path)) as folder,
+                os.scandir(folder) as entries,
+            ):
+                names = [entry.name for entry in entries]
         except ArtifactNotFound:
             return []
+        return sorted(name for name in names if is_unicode(name) and (path or name != SCRATCH))
+
+    def infos(self, path: str, names: Iterable[str]) -> list[FileInfo]:
+        """Those of them that still are files or folders, and not what leads elsewhere."""
+        found: list[FileInfo] = []
+        with suppress(ArtifactNotFound), in_our_words(path), self.walk(segments(path)) as folder:
+            for name in names:
+                with suppress(FileNotFoundError):
+                    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                    if stat.S_ISDIR(status.st_mode):
+                        found.append(FileInfo(name, is_dir=True))
+                    elif stat.S_ISREG(status.st_mode):
+                        found.append(file_info(name, status))
+        return found
 
     def stat(self, path: str) -> FileInfo:
         names = segments(path)
@@ -340,19 +359,6 @@ def scratch_name() -> str:
 
 def open_folder(name: str, parent: int) -> int:
     return os.open(name, FOLDER, dir_fd=parent)
-
-
-def shown(folder: int, *, at_root: bool) -> Iterator[FileInfo]:
-    """Files and directories, and nothing that a path could not name or that leads elsewhere."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if (at_root and entry.name == SCRATCH) or not is_unicode(entry.name):
-                continue
-            with suppress(FileNotFoundError):  # Deleted since the folder was read.
-                if entry.is_dir(follow_symlinks=False):
-                    yield FileInfo(entry.name, is_dir=True)
-                elif entry.is_file(follow_symlinks=False):
-                    yield file_info(entry.name, entry.stat(follow_symlinks=False))
 
 
 def file_info(path: str, status: os.stat_result) -> FileInfo:
