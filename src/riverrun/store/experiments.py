@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from riverrun.entities.experiments import Experiment, ExperimentTag
+from riverrun.store import epochs
 from riverrun.store.change import Change
 from riverrun.store.engine import Row, Tx
 
@@ -10,6 +11,8 @@ _COLUMNS = (
     "experiment_id, name, artifact_location, lifecycle_stage, last_update_time, creation_time, "
     "workspace"
 )
+LAST_ID = "experiments.last_id"
+"""The epoch that remembers the highest id of an experiment that was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,13 @@ def _experiment(row: Row, tags: list[ExperimentTag]) -> Experiment:
 
 
 async def next_id(tx: Tx) -> int:
-    """The id after the highest. Whoever asks holds experiment 0, which is always there, to the
-    transaction's end: so no two get the same.
+    """The id after the highest there ever was. Whoever asks holds experiment 0, which is always
+    there, to the transaction's end: so no two get the same.
     """
     lock = tx.dialect.for_update
     await tx.one(f"SELECT experiment_id FROM experiments WHERE experiment_id = 0{lock}")
-    rows = await tx.fetch("SELECT coalesce(max(experiment_id), 0) + 1 FROM experiments")
-    return rows[0][0]
+    rows = await tx.fetch("SELECT coalesce(max(experiment_id), 0) FROM experiments")
+    return max(rows[0][0], await epochs.current(tx, LAST_ID)) + 1
 
 
 async def insert(tx: Tx, experiment_id: int, new: NewExperiment) -> None:
@@ -121,7 +124,8 @@ async def rename(tx: Tx, experiment_id: int, name: str, change: Change) -> None:
 
 
 async def set_lifecycle(tx: Tx, experiment_id: int, stage: str, change: Change) -> None:
-    """The experiment and all its runs; a deleted run's time of deletion is the experiment's.
+    """The experiment and all its runs but those whose removal has begun; a deleted run's time of
+    deletion is the experiment's.
 
     Holds the runs in the order of their ids, as transactions with several of them do, so that none
     waits in a circle.
@@ -139,7 +143,8 @@ async def set_lifecycle(tx: Tx, experiment_id: int, stage: str, change: Change) 
     )
     await tx.execute(
         "UPDATE runs SET lifecycle_stage = ?, deleted_time = ?, updated_by = ?, "
-        "version = version + 1, written_at = ? WHERE experiment_id = ?",
+        "version = version + 1, written_at = ? "
+        "WHERE experiment_id = ? AND lifecycle_stage <> 'removing'",
         (
             stage,
             change.at_ms if stage == "deleted" else None,

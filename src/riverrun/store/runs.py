@@ -51,7 +51,8 @@ def info_from_row(row: Row) -> RunInfo:
         status=status,
         start_time=start_time,
         artifact_uri=uri,
-        lifecycle_stage=stage,
+        # Clients know two stages; what is being removed is deleted to them.
+        lifecycle_stage="active" if stage == "active" else "deleted",
         end_time=end_time,
     )
 

@@ -143,26 +143,29 @@ class SqliteEngine:
     """Created on the event loop that uses it. `close` waits for the writes that were accepted."""
 
     @classmethod
-    async def open(cls, path: Path, *, may_upgrade: bool = True) -> "SqliteEngine":
-        """Locks the file, brings its schema to today's if it may, and opens it.
+    async def open(
+        cls, path: Path, *, may_upgrade: bool = True, beside: bool = False
+    ) -> "SqliteEngine":
+        """Locks the file, brings its schema to today's if it may, and opens it. A command opens it
+        `beside` a server, which may have the lock: what it writes must be in short transactions.
 
         Raises InvalidState when another server has it or it is not ours, TemporarilyUnavailable
         when its disk does not let us.
         """
         # A link to the file must not lead around its lock.
         path = await asyncio.to_thread(path.resolve)
-        lock = await asyncio.to_thread(_locked, path)
+        lock = None if beside else await asyncio.to_thread(_locked, path)
         try:
             await asyncio.to_thread(upgrade, path, may_change=may_upgrade)
             return cls(path, lock)
         except sqlite3.Error as error:
-            os.close(lock)
+            _unlock(lock)
             raise _translated(error) from error
         except TrackingError:
-            os.close(lock)
+            _unlock(lock)
             raise
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int | None) -> None:
         self._path = path
         self._lock = lock
         self._writes: SimpleQueue[_Job | None] = SimpleQueue()
@@ -220,7 +223,7 @@ class SqliteEngine:
             await asyncio.to_thread(thread.join)
         await asyncio.to_thread(self._flusher.close)
         self._glance_connection.close()
-        os.close(self._lock)
+        _unlock(self._lock)
 
     async def trouble(self) -> str | None:
         """Why no work can be done; None when all is well."""
@@ -410,6 +413,11 @@ def _locked(path: Path) -> int:
             f"The database {path} cannot be opened: this user may not write it."
         )
     return lock
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
 
 
 def _last_seq(connection: sqlite3.Connection) -> int:
