@@ -11,13 +11,13 @@ CANCEL_EVERY_S = 0.1
 
 log = Log("riverrun.background")
 
-EndlessWork = Callable[[], Coroutine[Any, Any, None]]
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Background:
-    """Endless pieces of work; one that fails all the same is logged and begins again."""
+    """Pieces of work, most of them endless; one that fails is logged and begins again."""
 
-    def __init__(self, *works: EndlessWork, restart_after_s: float = RESTART_AFTER_S) -> None:
+    def __init__(self, *works: Work, restart_after_s: float = RESTART_AFTER_S) -> None:
         self._works = works
         self._restart_after_s = restart_after_s
         self._tasks: set[asyncio.Task[None]] = set()
@@ -34,15 +34,15 @@ class Background:
                 task.cancel()
             await asyncio.wait(self._tasks, timeout=CANCEL_EVERY_S)
 
-    def _begin(self, work: EndlessWork, *, after_s: float) -> None:
+    def _begin(self, work: Work, *, after_s: float) -> None:
         async def begun() -> None:
             await asyncio.sleep(after_s)
             await work()
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            if not task.cancelled():
-                log.error("background work failed", error=task.exception(), work=work.__qualname__)
+            if not task.cancelled() and (error := task.exception()):
+                log.error("background work failed", error=error, work=work.__qualname__)
                 self._begin(work, after_s=self._restart_after_s)
 
         task = asyncio.create_task(begun())
