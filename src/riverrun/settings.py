@@ -11,54 +11,35 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from riverrun.services.retention import read_age
+from riverrun.settings_artifacts import ArtifactSettings
 from riverrun.settings_database import CONNECTIONS_MIN, DatabaseSettings
 from riverrun.settings_field import Setting, as_setting, setting
 from riverrun.settings_upstream import UVICORN_ARGUMENTS, UVICORN_OPTIONS, refuse_unserved
 from riverrun.settings_values import (
     ADDRESSES,
-    DESTINATION,
     FERNET_KEY,
     FLAG,
     LIST,
     LOG_LEVEL,
     PATTERN,
     PREFIX,
-    ROOT,
     SCHEMES,
     TEXT,
+    Kind,
     SettingsError,
     choice,
-    local_path,
-    root_scheme,
     whole,
 )
 from riverrun.store.urls import DatabaseUrl
 
+AGE = Kind("an age such as 90d or 36h, or forever", read_age)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(DatabaseSettings):
+class Settings(ArtifactSettings):
     """What the operator decided. Only `wiring` and `cli` read it; other code is given values."""
 
-    default_artifact_root: str | None = setting(
-        ROOT,
-        None,
-        "Where new experiments keep their artifacts; a local path becomes the server's own store"
-        " while artifacts are served.",
-        "--default-artifact-root MLFLOW_DEFAULT_ARTIFACT_ROOT",
-    )
-    artifacts_destination: str | None = setting(
-        DESTINATION,
-        None,
-        "Where the server keeps the artifacts that pass through it; ./mlartifacts unless a local"
-        " default root says otherwise.",
-        "--artifacts-destination MLFLOW_ARTIFACTS_DESTINATION",
-    )
-    serves_artifacts: bool = setting(
-        FLAG,
-        True,
-        "Pass artifacts through the server, so that clients need no access to the store.",
-        "--serve-artifacts MLFLOW_SERVE_ARTIFACTS",
-    )
     host: str = setting(
         TEXT,
         "127.0.0.1",
@@ -178,13 +159,6 @@ class Settings(DatabaseSettings):
         "Largest JSON body in bytes; artifacts have no such limit.",
         "--request-bytes-max RIVERRUN_REQUEST_BYTES_MAX",
     )
-    artifact_fsync: bool = setting(
-        FLAG,
-        True,
-        "Answer an upload to a local disk only when it would survive a power cut; turn off for"
-        " scratch disks.",
-        "--artifact-fsync RIVERRUN_ARTIFACT_FSYNC",
-    )
     truncate_long_values: bool = setting(
         FLAG,
         True,
@@ -203,6 +177,14 @@ class Settings(DatabaseSettings):
         "Schemes (such as hdfs or https) of artifact locations that clients may point at other"
         " hosts.",
         "--allowed-host-addressed-artifact-schemes MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES",
+    )
+    retention_ms: int | None = setting(
+        AGE,
+        None,
+        "How long after their deletion runs, logged models and experiments go for good, with their"
+        " files, looked for once a day; forever: only where an experiment's tag says when. By"
+        " default nothing goes.",
+        "--retention RIVERRUN_RETENTION",
     )
     create_model_version_source_validation_regex: str = setting(
         PATTERN,
@@ -275,12 +257,14 @@ class Settings(DatabaseSettings):
     )
 
     def __post_init__(self) -> None:
-        DatabaseSettings.__post_init__(self)  # A class with slots has no super() here.
+        ArtifactSettings.__post_init__(self)  # A class with slots has no super() here.
         if self.pool_connections < CONNECTIONS_MIN:
             raise SettingsError(
                 f"--workers {self.workers} share {self.database_connections} connections to the "
                 f"database; give a --pool-size of at least {CONNECTIONS_MIN * self.workers}."
             )
+        if self.processes > 1 and self.artifact_destination == "memory://":
+            raise SettingsError("memory:// is the memory of one process; give --workers 1.")
         if self.ssl_keyfile and not self.ssl_certfile:
             raise SettingsError("--ssl-keyfile needs --ssl-certfile.")
         if self.ssl_cert_reqs and not self.ssl_ca_certs:
@@ -318,6 +302,9 @@ class Settings(DatabaseSettings):
             "--database-password-file or -command has no effect: the database's URL needs none.": (
                 self.has_idle_password_source
             ),
+            "--artifacts-destination memory://: artifacts are gone when the server stops.": (
+                self.artifact_destination == "memory://"
+            ),
             "--allowed-hosts *: DNS rebinding lets foreign web pages reach this server.": (
                 "*" in (self.allowed_hosts or ())
             ),
@@ -338,29 +325,6 @@ class Settings(DatabaseSettings):
         return path.with_name(f"{path.name}.webhook-key")
 
     @property
-    def artifact_destination(self) -> str:
-        """Where artifacts that pass through the server really live: an absolute path."""
-        if self.artifacts_destination:
-            return str(local_path(self.artifacts_destination))
-        if self.default_artifact_root and self._root_is_local:
-            return str(local_path(self.default_artifact_root))
-        return str(local_path("./mlartifacts" if self.serves_artifacts else "./mlruns"))
-
-    @property
-    def experiment_root(self) -> str:
-        """What stands before `/<experiment id>` in new experiments: a URI or an absolute path.
-
-        A local default root is handed out as a path, which clients on other machines cannot read,
-        only when nothing else could be meant: artifacts are not served, or go elsewhere.
-        """
-        handed_out = self.artifacts_destination or not self.serves_artifacts
-        if self.default_artifact_root and not self._root_is_local:
-            return self.default_artifact_root.rstrip("/") or self.default_artifact_root
-        if self.default_artifact_root and handed_out:
-            return str(local_path(self.default_artifact_root))
-        return "mlflow-artifacts:" if self.serves_artifacts else str(local_path("./mlruns"))
-
-    @property
     def platform_hosts(self) -> tuple[str, ...]:
         """Names that the platform gave this server, for the default list of hosts."""
         cloud_run = ("*.run.app",) if self.cloud_run_service else ()
@@ -370,10 +334,6 @@ class Settings(DatabaseSettings):
     @property
     def trusted_proxies(self) -> tuple[str, ...]:
         return self.forwarded_allow_ips if self.proxy_headers else ()
-
-    @property
-    def _root_is_local(self) -> bool:
-        return root_scheme(self.default_artifact_root or "") in {"", "file"}
 
 
 def settings_table(of: type[DatabaseSettings] = Settings) -> tuple[Setting, ...]:

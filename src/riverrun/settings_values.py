@@ -141,21 +141,50 @@ def sqlite_path(uri: str) -> Path:
 
 
 def root_value(given: str) -> str:
-    """A place for artifacts. Raises ValueError for stores that this server cannot use yet."""
+    """A place for artifacts: a local path as given, a place in a cloud without a slash at its end.
+
+    Raises ValueError for what the server cannot use.
+    """
     scheme = root_scheme(given)
+    if scheme in OBJECT_STORES:
+        return cloud_value(given)
     if scheme in {"", "file"}:
         local_path(given)
-    elif scheme in OBJECT_STORES:
-        raise ValueError(f"{scheme}: stores come with a later release; give a local path")
     elif scheme != "mlflow-artifacts":
-        raise ValueError("expected a local path")
+        raise ValueError(f"expected a local path, or {CLOUD_EXAMPLES}")
     return text_value(given)
 
 
 def destination_value(given: str) -> str:
-    if root_scheme(given) == "mlflow-artifacts":
-        raise ValueError("the server would send its own artifacts to itself; give a local path")
-    return root_value(given)
+    scheme = root_scheme(given)
+    if scheme == "mlflow-artifacts":
+        raise ValueError(
+            "the server would send its own artifacts to itself; give a local path or a bucket"
+        )
+    return "memory://" if scheme == "memory" else root_value(given)
+
+
+def cloud_value(given: str) -> str:
+    """A bucket or a container, or a folder in one, without a slash at its end."""
+    found = CLOUD.fullmatch(text_value(given))
+    if found is None or found[1].lower() not in OBJECT_STORES:
+        raise ValueError(f"expected {CLOUD_EXAMPLES}")
+    folder = folder_value(found[3])
+    return "/".join(filter(None, (f"{found[1].lower()}://{found[2]}", folder)))
+
+
+def clouds_value(given: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(cloud_value(each) for each in list_value(given)))
+
+
+def folder_value(given: str) -> str:
+    """A relative path without slashes at its ends; "" is none."""
+    folder = text_value(given).strip("/")
+    if not set(folder.split("/")).isdisjoint({".", ".."}) or "//" in folder:
+        raise ValueError("expected a folder without empty segments, '.' and '..'")
+    if re.search(r"[?#;\\]", folder):
+        raise ValueError("expected a folder without '?', '#', ';' and backslashes")
+    return folder
 
 
 def root_scheme(uri: str) -> str:
@@ -183,7 +212,12 @@ def without_password(given: str) -> str:
     return f"{scheme}://…" if found and re.search(r"[@?]|^[^/]+:", rest) else given
 
 
-OBJECT_STORES = frozenset({"s3", "gs", "wasb", "wasbs", "abfs", "abfss", "az", "r2", "b2"})
+OBJECT_STORES = frozenset({"s3", "gs", "wasb", "wasbs", "abfs", "abfss", "az"})
+CLOUD_EXAMPLES = (
+    "s3://bucket, gs://bucket, wasbs://container@account.blob.core.windows.net (abfss, az), "
+    "each with or without a folder behind it"
+)
+CLOUD = re.compile(r"([A-Za-z][A-Za-z0-9]+)://([A-Za-z0-9.$_@-]+)((?:/(?!/+[^/]).*)?)")
 
 TEXT = Kind("text", text_value)
 PATTERN = Kind("a regular expression", pattern_value)
@@ -197,4 +231,7 @@ LOG_LEVELS = choice("debug", "info", "warning", "error", "critical")
 LOG_LEVEL = Kind(LOG_LEVELS.expects, log_level_value)
 ROOT = Kind("a path or URI", root_value)
 DESTINATION = Kind("a path or URI", destination_value)
+CLOUD_URI = Kind("the URI of a bucket", cloud_value)
+CLOUD_URIS = Kind("URIs of buckets with commas", clouds_value)
+FOLDER = Kind("a relative path", folder_value)
 PREFIX = Kind("a path such as /mlflow", prefix_value)

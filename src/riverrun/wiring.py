@@ -2,6 +2,7 @@
 that knows all rooms.
 """
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from starlette.types import ASGIApp
@@ -10,6 +11,7 @@ from riverrun.api.call import Services
 from riverrun.api.routes import routes
 from riverrun.artifacts.contract import ArtifactStore
 from riverrun.artifacts.local import LocalStore
+from riverrun.artifacts.opened import Stores
 from riverrun.artifacts.resolve import open_store
 from riverrun.asgi.app import Application, Lifecycle
 from riverrun.asgi.middleware.access_log import AccessLog
@@ -18,12 +20,14 @@ from riverrun.asgi.middleware.forwarded import ForwardedHeaders
 from riverrun.asgi.middleware.hosts import HostCheck, HostRule, OriginRule
 from riverrun.asgi.middleware.request_id import RequestId
 from riverrun.auth.viewer import everybody
+from riverrun.errors import TemporarilyUnavailable
 from riverrun.obs.health import probes
 from riverrun.outbound.client import Client
 from riverrun.outbound.guard import Rules
 from riverrun.services.artifacts import Artifacts
-from riverrun.services.background import Background
+from riverrun.services.background import Background, Work
 from riverrun.services.compaction import Compactor
+from riverrun.services.direct_transfers import DirectTransfers, TransferRules
 from riverrun.services.experiments import ArtifactRules, Experiments
 from riverrun.services.key_names import KeyNames
 from riverrun.services.lineage import Lineage
@@ -35,6 +39,7 @@ from riverrun.services.outbox import Outbox
 from riverrun.services.registered_models import RegisteredModels
 from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import Runs
+from riverrun.services.storage import Storage
 from riverrun.services.values import ValueRules
 from riverrun.services.webhook_delivery import Deliverer, DeliveryRules
 from riverrun.services.webhook_secrets import WebhookSecrets
@@ -53,12 +58,15 @@ ARTIFACT_THREADS = 16
 class Server:
     """One running server: what is made at its start, and unmade at its end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, environ: Mapping[str, str] | None = None) -> None:
+        """`environ` is where the artifact stores find their credentials."""
         self._settings = settings
+        self._environ = environ or {}
         self._engine: Engine | None = None
         self._compactor: Compactor | None = None
         self._deliverer: Deliverer | None = None
-        self._sweeping: Background | None = None
+        self._stores_work: Background | None = None
+        self._retention: Background | None = None
 
     async def start(self) -> Services:
         """Raises TrackingError with one sentence when the server cannot start."""
@@ -75,6 +83,7 @@ class Server:
             root=settings.experiment_root,
             location_length_max=settings.artifact_location_max_length,
             allowed_schemes=settings.allowed_host_addressed_artifact_schemes,
+            own_roots=settings.own_artifact_roots,
         )
         experiments = Experiments(engine, rules)
         logged_models = LoggedModels(engine, key_names=key_names)
@@ -83,9 +92,11 @@ class Server:
             engine, outbox, key_names=key_names, sources=self._source_rules()
         )
         runs = Runs(engine, outbox, key_names=key_names, compactor=compactor, values=values)
+        stores = await self._prepared_stores()
         await experiments.ensure_default()
         compactor.start()
         webhooks = self._opened_webhooks(engine, outbox)
+        self._start_retention(engine, stores)
         return Services(
             authenticate=everybody,
             experiments=experiments,
@@ -93,19 +104,18 @@ class Server:
             run_writer=RunWriter(engine, key_names=key_names, compactor=compactor, values=values),
             metrics=MetricReader(engine, key_names),
             artifacts=Artifacts(
-                self._opened_store(),
-                runs=runs,
-                logged_models=logged_models,
-                model_versions=model_versions,
+                stores, runs=runs, logged_models=logged_models, model_versions=model_versions
+            ),
+            direct_transfers=DirectTransfers(
+                stores, self._transfer_rules(), runs=runs, logged_models=logged_models
             ),
             logged_models=logged_models,
             registered_models=RegisteredModels(engine, outbox),
             model_versions=model_versions,
             lineage=Lineage(engine, key_names),
             webhooks=webhooks,
+            storage=Storage(engine, stores),
             document=openapi_document,
-            multipart_uploads=False,
-            multipart_downloads=False,
         )
 
     def _opened_webhooks(self, engine: Engine, outbox: Outbox) -> Webhooks:
@@ -128,24 +138,60 @@ class Server:
         settings = self._settings
         return SourceRules(
             allowed_schemes=settings.allowed_host_addressed_artifact_schemes,
-            own_roots=(settings.experiment_root,),
+            own_roots=(settings.experiment_root, *settings.own_artifact_roots),
             pattern=settings.create_model_version_source_validation_regex,
         )
 
-    def _opened_store(self) -> ArtifactStore | None:
+    def _transfer_rules(self) -> TransferRules:
         settings = self._settings
-        if not settings.serves_artifacts:
-            return None
-        threads = ThreadPoolExecutor(ARTIFACT_THREADS, thread_name_prefix="artifacts")
-        store = open_store(settings.artifact_destination, threads, fsync=settings.artifact_fsync)
-        if isinstance(store, LocalStore):
-            self._sweeping = Background(store.sweep_daily)
-            self._sweeping.start()
-        return store
+        return TransferRules(
+            settings.direct_transfers,
+            redirects=settings.redirect_downloads,
+            download_url_ttl_s=settings.presigned_download_url_ttl_s,
+        )
+
+    async def _prepared_stores(self) -> Stores:
+        """Opens what the settings name. The proxy's own store is ready then, or out of reach for
+        now; a root that clients use directly, with rights of their own, is seen to meanwhile.
+        """
+        settings = self._settings
+        stores = stores_of(settings, self._environ)
+        works: list[Work] = []
+        if settings.serves_artifacts:
+            destination = settings.artifact_destination
+            store = stores.served()
+            if isinstance(store, LocalStore):
+                works.append(store.sweep_daily)
+            try:
+                await store.prepare()
+            except TemporarilyUnavailable:
+                works.append(lambda: stores.prepare(destination))
+        for root in settings.own_artifact_roots:
+            stores.at_root(root)  # What cannot be meant stops the start, and not a request.
+        if settings.hands_out_cloud_root:
+            works.append(lambda: stores.prepare(settings.experiment_root))
+        self._stores_work = Background(*works)
+        self._stores_work.start()
+        return stores
+
+    def _start_retention(self, engine: Engine, stores: Stores) -> None:
+        age_ms = self._settings.retention_ms
+        if age_ms is None:
+            return
+        from riverrun.services.garbage import Garbage  # noqa: PLC0415 - Most servers have none.
+        from riverrun.services.retention import Retention  # noqa: PLC0415 - Likewise.
+
+        async def collect_daily() -> None:
+            await Garbage(engine, stores).collect_daily(Retention(age_ms))
+
+        self._retention = Background(collect_daily)
+        self._retention.start()
 
     async def stop(self) -> None:
-        if self._sweeping is not None:
-            await self._sweeping.stop()
+        if self._retention is not None:
+            await self._retention.stop()
+        if self._stores_work is not None:
+            await self._stores_work.stop()
         if self._deliverer is not None:
             await self._deliverer.stop()
         if self._compactor is not None:
@@ -160,15 +206,28 @@ class Server:
         return await self._engine.trouble()
 
 
+def stores_of(settings: Settings, environ: Mapping[str, str]) -> Stores:
+    """What the settings name; each is opened when it is first asked for."""
+    threads = ThreadPoolExecutor(ARTIFACT_THREADS, thread_name_prefix="artifacts")
+
+    def opening(uri: str) -> ArtifactStore:
+        return open_store(uri, threads, fsync=settings.artifact_fsync, environ=environ)
+
+    destination = settings.artifact_destination if settings.serves_artifacts else None
+    return Stores(destination, settings.own_artifact_roots, opening)
+
+
 def openapi_document() -> bytes:
     from riverrun.api.openapi import document  # noqa: PLC0415 - Rarely asked for, and large.
 
     return document()
 
 
-def build(settings: Settings) -> ASGIApp:
-    """The whole application; its lifespan opens and closes the stores."""
-    server = Server(settings)
+def build(settings: Settings, environ: Mapping[str, str] | None = None) -> ASGIApp:
+    """The whole application; its lifespan opens and closes the stores, whose credentials are in
+    `environ`.
+    """
+    server = Server(settings, environ)
     prefix = settings.static_prefix
     landing = LandingPage(prefix=prefix)
     pages: dict[str, ASGIApp] = {**probes(server.ready), "/": landing, "": landing}

@@ -1,4 +1,5 @@
 import pytest
+from tests.api.files import Files
 from tests.api.protocol import unique
 from tests.api.registry import create_model
 from tests.fixtures.server import Server
@@ -12,6 +13,11 @@ def experiment(server: Server) -> str:
 @pytest.fixture
 def run(server: Server, experiment: str) -> str:
     return server.create_run(experiment)
+
+
+@pytest.fixture
+def files(server: Server, experiment: str, run: str) -> Files:
+    return Files(server, experiment, run)
 
 
 @pytest.fixture

@@ -3,69 +3,15 @@
 import socket
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import pytest
+from tests.api.files import CONTENT, LIST, PROXY, Files
 from tests.api.protocol import AJAX, JSON, NO_RUN, accepted, not_found, refused, unique
-from tests.fixtures.server import Answered, Server
+from tests.fixtures.server import Server
 
-PROXY = "/api/2.0/mlflow-artifacts/artifacts"
-LIST = "/api/2.0/mlflow/artifacts/list"
 MPU = "/api/2.0/mlflow-artifacts/mpu"
-CONTENT = b"0123456789"
-
-
-@dataclass(frozen=True)
-class Files:
-    """The artifacts of one run."""
-
-    server: Server
-    experiment: str
-    run: str
-
-    @property
-    def root(self) -> str:
-        return f"{self.experiment}/{self.run}/artifacts"
-
-    def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answered:
-        return self.call_raw(method, quote(path), body, **headers)
-
-    def call_raw(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> Answered:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.server.request(method, f"{PROXY}/{self.root}/{path}", body, named)
-
-    def put(self, path: str, body: bytes = CONTENT) -> None:
-        assert self.call("PUT", path, body).status == 200
-
-    def read(self, path: str, **headers: str) -> Answered:
-        return self.call("GET", path, None, **headers)
-
-    def list(self, **fields: str) -> Any:
-        query = urlencode({"run_id": self.run, **fields})
-        answer = accepted(self.server.request("GET", f"{LIST}?{query}"))
-        assert answer["root_uri"] == f"mlflow-artifacts:/{self.root}"
-        return answer.get("files")
-
-    def list_proxied(self, path: str = "") -> Any:
-        answer = self.server.request("GET", f"{PROXY}?{urlencode({'path': self.root + path})}")
-        return accepted(answer).get("files")
-
-    def get_artifact(self, **fields: str) -> Answered:
-        return self.server.request("GET", f"/get-artifact?{urlencode(fields)}")
-
-    def upload(self, body: bytes, **fields: str) -> Answered:
-        path = f"{AJAX}upload-artifact?{urlencode(fields)}"
-        return self.server.request("POST", path, body)
-
-
-@pytest.fixture
-def files(server: Server, experiment: str, run: str) -> Files:
-    return Files(server, experiment, run)
 
 
 # Up and down -------------------------------------------------------------------------------------
@@ -114,94 +60,6 @@ def test_a_name_is_kept_character_by_character(files: Files, path: str):
     assert {"path": name, "is_dir": False, "file_size": 10} in proxied
 
 
-@pytest.mark.parametrize(
-    ("name", "media_type"),
-    [
-        ("a.txt", "text/plain"),
-        ("a.html", "text/html"),
-        ("a.svg", "image/svg+xml"),
-        ("a.png", "image/png"),
-        ("a.json", "text/plain"),
-        ("a.yaml", "text/plain"),
-        ("MLmodel", "text/plain"),
-        ("a.pkl", "application/octet-stream"),
-        ("none", "application/octet-stream"),
-    ],
-)
-def test_a_download_is_an_attachment_that_no_browser_runs(files: Files, name: str, media_type: str):
-    files.put(name)
-    for answer in (files.read(name), files.get_artifact(run_uuid=files.run, path=name)):
-        assert answer.headers["content-type"].split(";")[0] == media_type
-        assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["accept-ranges"] == "bytes"
-
-
-def test_head_tells_what_get_would(files: Files):
-    files.put("f")
-    got, told = files.read("f"), files.call("HEAD", "f")
-    assert (told.status, told.body) == (200, b"")
-    for name in ("content-length", "content-type", "etag", "last-modified", "accept-ranges"):
-        assert told.headers[name] == got.headers[name], name
-    assert files.call("HEAD", "missing").status == 404
-
-
-def test_what_has_not_changed_is_not_sent_again(files: Files):
-    files.put("f", b"one")
-    etag = files.read("f").headers["etag"]
-    again = files.read("f", If_None_Match=etag)
-    assert (again.status, again.body) == (304, b"")
-    files.put("f", b"two")
-    assert files.read("f", If_None_Match=etag).body == b"two"
-
-
-@pytest.mark.parametrize(
-    ("span", "start", "end"),
-    [
-        ("bytes=0-1", 0, 2),
-        ("bytes=2-", 2, 10),
-        ("bytes=-3", 7, 10),
-        ("bytes=0-", 0, 10),
-        ("bytes=9-", 9, 10),
-        ("bytes=0-99", 0, 10),
-        ("bytes=-99", 0, 10),
-        ("bytes=3-3", 3, 4),
-    ],
-)
-def test_a_range_is_answered_with_its_bytes(files: Files, span: str, start: int, end: int):
-    files.put("f")
-    for answer in (files.read("f", Range=span), files.call("HEAD", "f", None, Range=span)):
-        assert answer.status == 206
-        assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/10"
-        assert answer.headers["content-length"] == str(end - start)
-    assert files.read("f", Range=span).body == CONTENT[start:end]
-
-
-@pytest.mark.parametrize("span", ["bytes=10-", "bytes=99-100", "bytes=-0"])
-def test_a_range_behind_the_end_is_a_416(files: Files, span: str):
-    files.put("f")
-    answer = files.read("f", Range=span)
-    assert (answer.status, answer.body) == (416, b"")
-    assert answer.headers["content-range"] == "bytes */10"
-
-
-@pytest.mark.parametrize("span", ["bytes=3-1", "bytes=0-0,2-3", "items=0-1", "bytes=", "x"])
-def test_a_range_that_says_nothing_is_ignored(files: Files, span: str):
-    files.put("f")
-    answer = files.read("f", Range=span)
-    assert (answer.status, answer.body) == (200, CONTENT)
-    assert "content-range" not in answer.headers
-
-
-def test_a_range_of_a_file_that_has_changed_is_the_whole_file(files: Files):
-    files.put("f")
-    etag = files.read("f").headers["etag"]
-    assert files.read("f", Range="bytes=0-1", If_Range=etag).status == 206
-    files.put("f", b"changed")
-    answer = files.read("f", Range="bytes=0-1", If_Range=etag)
-    assert (answer.status, answer.body) == (200, b"changed")
-
-
 # Lists -------------------------------------------------------------------------------------------
 
 
@@ -248,6 +106,22 @@ def test_deleting_a_file_a_folder_and_nothing(files: Files):
     for path in ("a/1", "a", "a", "never"):
         assert accepted(files.call("DELETE", path)) == {}
     assert files.list() == [{"path": "kept", "is_dir": False, "file_size": 10}]
+
+
+def test_a_deleted_run_shows_its_files_and_takes_new_ones(files: Files):
+    files.put("before")
+    for step in ("delete", "restore"):
+        accepted(files.server.post(f"runs/{step}", {"run_id": files.run}))
+        files.put(f"{step}d")
+        accepted(files.upload(CONTENT, run_uuid=files.run, path=f"{step}d by the UI"))
+        assert files.read("before").body == CONTENT
+        assert files.get_artifact(run_id=files.run, path=f"{step}d").body == CONTENT
+        accepted(files.call("DELETE", f"{step}d"))
+    assert [each["path"] for each in files.list()] == [
+        "before",
+        "deleted by the UI",
+        "restored by the UI",
+    ]
 
 
 # What is not there -------------------------------------------------------------------------------
@@ -404,7 +278,8 @@ def test_presigned_downloads_are_not_implemented_for_a_folder(files: Files):
 def test_a_proxied_run_has_no_presigned_urls(files: Files, direction: str):
     path = f"artifacts/presigned-{direction}-url"
     message = refused(files.server.post(path, {"run_id": files.run, "path": "f"}))
-    assert "'mlflow-artifacts'" in message
+    assert message.startswith(f"Presigned {direction} is not supported for ")
+    assert "(artifact URI scheme: mlflow-artifacts)" in message
     refused(files.server.post(path, {"run_id": files.run}))
     refused(files.server.post(path, {"path": "f"}))
     not_found(files.server.post(path, {"run_id": NO_RUN, "path": "f"}))

@@ -46,7 +46,10 @@ def test_every_setting_has_a_name_a_help_sentence_an_option_and_a_variable():
     for each in settings_table():
         assert each.help.endswith("."), each.name
         assert each.variables, each.name
-        platform = {"cloud_run_service", "railway_public_domain", "pgpassword"}
+        platform = {"cloud_run_service", "railway_public_domain", "pgpassword"} | {
+            "bucket_location",
+            "folder_location",
+        }
         assert each.options or each.name in platform
         assert each.options == () or each.options[-1].startswith("--")
 
@@ -278,57 +281,6 @@ def test_a_secret_stands_neither_in_a_refusal_nor_in_the_record():
         "--webhook-secret-encryption-key (or MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY) cannot be '…': "
         "expected 32 bytes in URL-safe base64: 44 characters, the last one '='."
     )
-
-
-# What a root means
-
-
-def roots(**options: object) -> tuple[str, str]:
-    settings = Settings.load(options, {})
-    return settings.artifact_destination, settings.experiment_root
-
-
-def test_a_local_default_root_becomes_the_proxys_own_store():
-    assert roots(default_artifact_root="/data") == ("/data", "mlflow-artifacts:")
-    assert roots(default_artifact_root="file:///my%20data/") == ("/my data", "mlflow-artifacts:")
-    assert roots(default_artifact_root="here") == (
-        str(Path("here").absolute()),
-        "mlflow-artifacts:",
-    )
-
-
-def test_a_local_default_root_beside_a_destination_is_handed_out():
-    assert roots(default_artifact_root="/data", artifacts_destination="/store") == (
-        "/store",
-        "/data",
-    )
-
-
-def test_without_serving_a_local_root_is_handed_out():
-    assert roots(default_artifact_root="/data", serves_artifacts=False) == ("/data", "/data")
-    mlruns = str(Path("mlruns").absolute())
-    assert roots(serves_artifacts=False) == (mlruns, mlruns)
-
-
-def test_a_root_on_another_artifact_server_is_handed_out_without_a_double_slash():
-    root = roots(default_artifact_root="mlflow-artifacts://other:5000/")[1]
-    assert root == "mlflow-artifacts://other:5000"
-    assert roots(default_artifact_root="mlflow-artifacts:/")[1] == "mlflow-artifacts:"
-
-
-@pytest.mark.parametrize("uri", ["s3://bucket/x", "gs://b", "wasbs://c@a.blob.core.windows.net/x"])
-def test_object_stores_are_refused_until_they_work(uri: str):
-    for name in ("default_artifact_root", "artifacts_destination"):
-        assert "stores come with a later release; give a local path" in refusal({name: uri})
-
-
-@pytest.mark.parametrize("uri", ["http://h/x", "file://host/x", "dbfs:/x", "runs:/x"])
-def test_other_roots_are_refused(uri: str):
-    assert "expected" in refusal({"default_artifact_root": uri})
-
-
-def test_the_server_is_not_its_own_destination():
-    assert "to itself" in refusal({"artifacts_destination": "mlflow-artifacts:/"})
 
 
 # Options of MLflow's server

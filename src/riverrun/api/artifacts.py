@@ -1,77 +1,61 @@
-import mimetypes
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass
-from email.utils import formatdate
-from urllib.parse import quote
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 
 from riverrun.api.call import Answer, Call
-from riverrun.artifacts.contract import UploadedPart
+from riverrun.api.downloads import attachment, download
+from riverrun.artifacts.contract import PresignedUrl, UploadedPart
+from riverrun.entities.artifacts import FileInfo
 from riverrun.errors import InvalidParameterValue
 from riverrun.services import limits
-from riverrun.services.artifacts import OpenFile
-from riverrun.wire.codec import missing
+from riverrun.services.artifacts import Pages
+from riverrun.wire.codec import encode
 from riverrun.wire.message import Empty
 from riverrun.wire.messages import artifacts as m
 
-TEXT_SUFFIXES = frozenset(
-    [
-        ".txt",
-        ".log",
-        ".err",
-        ".cfg",
-        ".conf",
-        ".cnf",
-        ".cf",
-        ".ini",
-        ".properties",
-        ".prop",
-        ".hocon",
-        ".toml",
-        ".yaml",
-        ".yml",
-        ".xml",
-        ".json",
-        ".js",
-        ".py",
-        ".py3",
-        ".csv",
-        ".tsv",
-        ".md",
-        ".rst",
-        ".mlmodel",
-        ".mlproject",
-    ]
-)
-"""Shown as plain text, never as what a browser would run."""
 
-
-async def list_artifacts(call: Call, message: m.ListArtifacts) -> m.ListArtifactsResponse:
-    root_uri, files = await call.services.artifacts.list_of_run(
+async def list_artifacts(call: Call, message: m.ListArtifacts) -> bytes | Answer:
+    root_uri, pages = await call.services.artifacts.list_of_run(
         message.run, message.path or "", viewer=call.viewer
     )
-    return m.ListArtifactsResponse(root_uri, files)
+    return await _listed(lambda files: m.ListArtifactsResponse(root_uri, files), pages)
 
 
 async def list_logged_model_artifacts(
     call: Call, message: m.ListLoggedModelArtifacts
-) -> m.ListArtifactsResponse:
-    root_uri, files = await call.services.artifacts.list_of_model(
+) -> bytes | Answer:
+    root_uri, pages = await call.services.artifacts.list_of_model(
         message.model_id, message.artifact_directory_path or "", viewer=call.viewer
     )
-    return m.ListArtifactsResponse(root_uri, files)
+    return await _listed(lambda files: m.ListArtifactsResponse(root_uri, files), pages)
 
 
-async def list_proxied_artifacts(
-    call: Call, message: m.ListProxiedArtifacts
-) -> m.ListProxiedArtifactsResponse:
-    return m.ListProxiedArtifactsResponse(
-        await call.services.artifacts.list_files(message.path or "", viewer=call.viewer)
-    )
+async def list_proxied_artifacts(call: Call, message: m.ListProxiedArtifacts) -> bytes | Answer:
+    pages = call.services.artifacts.list_files(message.path or "", viewer=call.viewer)
+    return await _listed(m.ListProxiedArtifactsResponse, pages)
+
+
+async def _listed(answer: Callable[[list[FileInfo]], object], pages: Pages) -> bytes | Answer:
+    """The whole answer; a stream of the same JSON where there is more than one page.
+
+    `files` is the last field of the answer.
+    """
+    first, second = await anext(pages, None), await anext(pages, None)
+    body = encode(answer(list(first or ())))
+    return body if second is None else Answer(_continued(body.removesuffix(b"]}"), second, pages))
+
+
+async def _continued(begun: bytes, page: Sequence[FileInfo], pages: Pages) -> AsyncGenerator[bytes]:
+    async with aclosing(pages):
+        yield begun + b"," + encode(page)[1:-1]
+        async for each in pages:
+            yield b"," + encode(each)[1:-1]
+    yield b"]}"
 
 
 async def download_artifact(call: Call, message: Empty) -> Answer:
-    return download(call, await call.services.artifacts.open(call.path, viewer=call.viewer))
+    file = await call.services.artifacts.open(call.path, viewer=call.viewer)
+    return await download(call, file)
 
 
 async def get_artifact(call: Call, message: m.GetArtifact) -> Answer:
@@ -79,7 +63,7 @@ async def get_artifact(call: Call, message: m.GetArtifact) -> Answer:
     file = await call.services.artifacts.open_of_run(
         message.run, message.path or "", viewer=call.viewer
     )
-    return download(call, file)
+    return await download(call, file)
 
 
 async def get_logged_model_artifact(call: Call, message: m.GetLoggedModelArtifact) -> Answer:
@@ -87,11 +71,43 @@ async def get_logged_model_artifact(call: Call, message: m.GetLoggedModelArtifac
     file = await call.services.artifacts.open_of_model(
         message.model_id, message.artifact_file_path or "", viewer=call.viewer
     )
-    return download(call, file)
+    return await download(call, file)
+
+
+async def get_run_archive(call: Call, message: m.GetRunArchive) -> Answer:
+    """All artifacts of a run, or those below a path, as one zip."""
+    content = await call.services.artifacts.archive_of_run(
+        message.run_id, message.path or "", viewer=call.viewer
+    )
+    return _archive(content, message.run_id, message.path)
+
+
+async def get_logged_model_archive(call: Call, message: m.GetLoggedModelArchive) -> Answer:
+    """All artifacts of a logged model, or those below a path, as one zip."""
+    content = await call.services.artifacts.archive_of_model(
+        message.model_id, message.path or "", viewer=call.viewer
+    )
+    return _archive(content, message.model_id, message.path)
+
+
+def _archive(content: AsyncGenerator[bytes], of: str, path: str | None) -> Answer:
+    """Named after what it is of, and after the folder."""
+    folder = (path or "").strip("/").rpartition("/")[2]
+    name = f"{of}-{folder}.zip" if folder else f"{of}.zip"
+    headers = {
+        "content-disposition": attachment(name),
+        "cache-control": "no-cache",
+        "x-content-type-options": "nosniff",
+    }
+    return Answer(content, "application/zip", headers=headers)
 
 
 async def upload_artifact(call: Call, message: Empty) -> Empty:
-    await call.services.artifacts.write(call.path, call.body(), viewer=call.viewer)
+    length = call.headers.get(b"content-length", b"")
+    size_bytes = int(length) if re.fullmatch(rb"[0-9]{1,18}", length) else None
+    await call.services.artifacts.write(
+        call.path, call.body(), size_bytes=size_bytes, viewer=call.viewer
+    )
     return Empty()
 
 
@@ -108,43 +124,77 @@ async def delete_artifact(call: Call, message: Empty) -> Empty:
     return Empty()
 
 
-async def create_multipart_upload(call: Call, message: m.CreateMultipartUpload) -> Empty:
-    call.services.artifacts.uploads(call.path, viewer=call.viewer)
-    return Empty()
+async def create_multipart_upload(
+    call: Call, message: m.CreateMultipartUpload
+) -> m.CreateMultipartUploadResponse:
+    upload = await call.services.direct_transfers.create_upload(
+        _uploaded_path(call, message.path), parts=message.num_parts or 0, viewer=call.viewer
+    )
+    credentials = [
+        m.MultipartUploadCredential(part.url, number, part.headers)
+        for number, part in enumerate(upload.parts, 1)
+    ]
+    return m.CreateMultipartUploadResponse(upload.upload_id, credentials)
 
 
 async def complete_multipart_upload(call: Call, message: m.CompleteMultipartUpload) -> Empty:
-    uploads = call.services.artifacts.uploads(call.path, viewer=call.viewer)
-    parts = [UploadedPart(part.part_number or 0, part.etag or "") for part in message.parts or ()]
-    await uploads.complete(call.path, message.upload_id or "", parts=parts)
+    await call.services.direct_transfers.complete_upload(
+        _uploaded_path(call, message.path),
+        message.upload_id or "",
+        [UploadedPart(part.part_number or 0, part.etag or "") for part in message.parts or ()],
+        viewer=call.viewer,
+    )
     return Empty()
 
 
 async def abort_multipart_upload(call: Call, message: m.AbortMultipartUpload) -> Empty:
-    uploads = call.services.artifacts.uploads(call.path, viewer=call.viewer)
-    await uploads.abort(call.path, message.upload_id or "")
-    return Empty()
-
-
-async def get_presigned_download_url(call: Call, message: Empty) -> Empty:
-    call.services.artifacts.urls(call.path, viewer=call.viewer)
-    return Empty()
-
-
-async def create_presigned_upload_url(call: Call, message: m.CreatePresignedUploadUrl) -> Empty:
-    if not message.run:
-        raise missing("run_id")
-    await call.services.artifacts.presign_of_run(
-        message.run, direction="upload", viewer=call.viewer
+    await call.services.direct_transfers.abort_upload(
+        _uploaded_path(call, message.path), message.upload_id or "", viewer=call.viewer
     )
     return Empty()
 
 
-async def create_presigned_download_url(call: Call, message: m.CreatePresignedDownloadUrl) -> Empty:
-    await call.services.artifacts.presign_of_run(
-        message.run, direction="download", viewer=call.viewer
+def _uploaded_path(call: Call, local_file: str | None) -> str:
+    """The route names the directory; of the client's path of the file only the name counts."""
+    name = re.split(r"[/\\]", local_file or "")[-1]
+    return f"{call.path}/{name}"
+
+
+async def get_presigned_download_url(
+    call: Call, message: Empty
+) -> m.GetPresignedDownloadUrlResponse:
+    found = await call.services.direct_transfers.download_url(call.path, viewer=call.viewer)
+    return m.GetPresignedDownloadUrlResponse(found.url.url, found.url.headers, found.size_bytes)
+
+
+async def create_presigned_upload_url(
+    call: Call, message: m.CreatePresignedUploadUrl
+) -> m.CreatePresignedUploadUrlResponse:
+    url = await _upload_url(call, message)
+    return m.CreatePresignedUploadUrlResponse(url.url, url.headers)
+
+
+async def _upload_url(call: Call, message: m.CreatePresignedUploadUrl) -> PresignedUrl:
+    if bool(message.run) == bool(message.model_id):
+        raise InvalidParameterValue("Exactly one of run_id and model_id must be provided.")
+    transfers = call.services.direct_transfers
+    path, expires_s, viewer = message.path or "", message.expiration, call.viewer
+    if message.run:
+        return await transfers.upload_url_of_run(
+            message.run, path, expires_s=expires_s, viewer=viewer
+        )
+    return await transfers.upload_url_of_model(
+        message.model_id or "", path, expires_s=expires_s, viewer=viewer
     )
-    return Empty()
+
+
+async def create_presigned_download_url(
+    call: Call, message: m.CreatePresignedDownloadUrl
+) -> m.CreatePresignedDownloadUrlResponse:
+    found = await call.services.direct_transfers.download_url_of_run(
+        message.run, message.path or "", expires_s=message.expiration, viewer=call.viewer
+    )
+    return m.CreatePresignedDownloadUrlResponse(found.url.url, found.url.headers, found.size_bytes)
 
 
 async def _limited(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -159,80 +209,3 @@ async def _limited(body: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         yield chunk
     if not received:
         raise InvalidParameterValue("Request must specify data.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Bytes of a file: from `start` to before `end`."""
-
-    start: int
-    end: int
-
-
-def download(call: Call, file: OpenFile) -> Answer:
-    """The file as an attachment: whole, a range of it, or only what says that it is unchanged."""
-    headers = _file_headers(file)
-    if file.etag and call.headers.get(b"if-none-match") == file.etag.encode():
-        return Answer(b"", _media_type(file.name), 304, headers)
-    span = _span(call.headers, file)
-    if span is not None and span.start >= span.end:
-        headers["content-range"] = f"bytes */{file.size_bytes}"
-        return Answer(b"", _media_type(file.name), 416, headers)
-    status = 200
-    if span is None:
-        span = _Span(0, file.size_bytes)
-    else:
-        status = 206
-        headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{file.size_bytes}"
-    headers["content-length"] = str(span.end - span.start)
-    return Answer(file.read(span.start, span.end), _media_type(file.name), status, headers)
-
-
-def _span(headers: Mapping[bytes, bytes], file: OpenFile) -> _Span | None:
-    """One range of bytes (RFC 9110, section 14), empty if the file has none of them.
-
-    None, the whole file, when no range is asked for and where a server may ignore it: several
-    ranges, other units, a file that has changed.
-    """
-    given = headers.get(b"range", b"").decode("latin-1")
-    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", given.strip())
-    if match is None or not (match[1] or match[2]):
-        return None
-    condition = headers.get(b"if-range")
-    if condition is not None and condition.decode("latin-1") != file.etag:
-        return None
-    if not match[1]:
-        suffix = int(match[2])
-        return _Span(max(0, file.size_bytes - suffix), file.size_bytes)
-    start = int(match[1])
-    end = min(int(match[2]) + 1 if match[2] else file.size_bytes, file.size_bytes)
-    if match[2] and int(match[2]) < start:
-        return None
-    return _Span(start, end)
-
-
-def _file_headers(file: OpenFile) -> dict[str, str]:
-    """Always an attachment, never sniffed: artifacts are hostile to whoever opens them in a
-    browser.
-    """
-    headers = {
-        "accept-ranges": "bytes",
-        "content-disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
-        "content-security-policy": "sandbox; default-src 'none'",
-        "x-content-type-options": "nosniff",
-        "cache-control": "no-cache",
-    }
-    if file.name.isascii() and re.fullmatch(r"[\w.\- ]+", file.name):
-        headers["content-disposition"] = f'attachment; filename="{file.name}"'
-    if file.etag:
-        headers["etag"] = file.etag
-    if file.modified_ms is not None:
-        headers["last-modified"] = formatdate(file.modified_ms / 1000, usegmt=True)
-    return headers
-
-
-def _media_type(name: str) -> str:
-    suffix = "." + name.rpartition(".")[2].lower()
-    if suffix in TEXT_SUFFIXES or name.lower() in {"mlmodel", "mlproject"}:
-        return "text/plain"
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"

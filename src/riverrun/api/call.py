@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from riverrun.auth.viewer import Authenticate, Viewer
 from riverrun.services.artifacts import Artifacts
+from riverrun.services.direct_transfers import DirectTransfers
 from riverrun.services.experiments import Experiments
 from riverrun.services.lineage import Lineage
 from riverrun.services.logged_models import LoggedModels
@@ -12,6 +13,7 @@ from riverrun.services.model_versions import ModelVersions
 from riverrun.services.registered_models import RegisteredModels
 from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import Runs
+from riverrun.services.storage import Storage
 from riverrun.services.webhooks import Webhooks
 
 
@@ -23,15 +25,15 @@ class Services:
     run_writer: RunWriter
     metrics: MetricReader
     artifacts: Artifacts
+    direct_transfers: DirectTransfers
     logged_models: LoggedModels
     registered_models: RegisteredModels
     model_versions: ModelVersions
     lineage: Lineage
     webhooks: Webhooks
+    storage: Storage
     document: Callable[[], bytes]
     """The OpenAPI document."""
-    multipart_uploads: bool
-    multipart_downloads: bool
 
 
 class Call(NamedTuple):

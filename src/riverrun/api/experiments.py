@@ -81,3 +81,10 @@ async def search_datasets(call: Call, message: m.SearchDatasets) -> m.SearchData
             message.experiment_ids or (), viewer=call.viewer
         )
     )
+
+
+async def get_experiment_storage(
+    call: Call, message: m.GetExperimentStorage
+) -> m.ExperimentStorageResponse:
+    used = await call.services.storage.used(message.experiment_id, viewer=call.viewer)
+    return m.ExperimentStorageResponse(used.files, used.size_bytes)

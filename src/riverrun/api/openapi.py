@@ -8,12 +8,16 @@ from typing import Any, Final, cast, get_type_hints
 import msgspec
 
 from riverrun import __version__
-from riverrun.api import metrics, registry, runs, server
+from riverrun.api import artifacts, metrics, registry, runs, server
 from riverrun.api.call import Answer
 from riverrun.api.routes import Route, Source, routes
 from riverrun.wire.codec import encode
 from riverrun.wire.errors import ErrorEnvelope, codes_by_status
 from riverrun.wire.message import Message
+from riverrun.wire.messages.artifacts import (
+    ListArtifactsResponse,
+    ListProxiedArtifactsResponse,
+)
 from riverrun.wire.messages.metrics import GetMetricHistoryBulkResponse, GetMetricHistoryResponse
 from riverrun.wire.messages.registry import (
     RegisteredModelResponse,
@@ -38,9 +42,12 @@ WRITTEN_AS_BYTES: Final[Mapping[Callable[..., object], type]] = {
     metrics.get_metric_history_bulk_interval: GetMetricHistoryBulkResponse,
     registry.get_registered_model: RegisteredModelResponse,
     registry.search_registered_models: SearchRegisteredModelsResponse,
+    artifacts.list_artifacts: ListArtifactsResponse,
+    artifacts.list_logged_model_artifacts: ListArtifactsResponse,
+    artifacts.list_proxied_artifacts: ListProxiedArtifactsResponse,
     server.get_openapi: dict[str, Any],
 }
-"""What the endpoints answer whose annotation cannot tell, since they join stored JSON."""
+"""What the endpoints answer whose annotation cannot tell, since they join or stream JSON."""
 
 REST_OF_PATH: Final = "{artifact_path}"
 
@@ -206,6 +213,7 @@ def _success(route: Route, schemas: Schemas) -> Json:
     return {
         "200": {"description": "The file", "content": content},
         "206": {"description": "The part of the file that Range asked for", "content": content},
+        "302": {"description": "Where the file lies, for browsers (--redirect-downloads)"},
         "304": {"description": "The client has this version already (If-None-Match)"},
         "416": {"description": "The file has no such part"},
     }

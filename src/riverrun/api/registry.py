@@ -1,5 +1,5 @@
-from riverrun.api.artifacts import download
 from riverrun.api.call import Answer, Call
+from riverrun.api.downloads import download
 from riverrun.services.model_sources import GivenSource
 from riverrun.services.model_versions import NewModelVersion
 from riverrun.services.registered_models import RegistrySearch
@@ -174,7 +174,7 @@ async def get_model_version_artifact(call: Call, message: m.GetModelVersionArtif
     file = await call.services.artifacts.open_of_version(
         message.model, message.number, message.path or "", viewer=call.viewer
     )
-    return download(call, file)
+    return await download(call, file)
 
 
 # Riverrun's own -----------------------------------------------------------------------------------

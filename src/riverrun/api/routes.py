@@ -112,6 +112,14 @@ def _experiments() -> tuple[Route, ...]:
             edit(x),
         ),
         Route("POST", f"{path}/search-datasets", em.SearchDatasets, e.search_datasets, read(x)),
+        Route(
+            "GET",
+            "/experiments/{experiment_id}/storage",
+            em.GetExperimentStorage,
+            e.get_experiment_storage,
+            read(x),
+            OWN,
+        ),
     )
 
 
@@ -203,6 +211,22 @@ def _artifacts() -> tuple[Route, ...]:
             AJAX,
         ),
         Route("GET", "/get-artifact", am.GetArtifact, a.get_artifact, read(run), ROOT),
+        Route(
+            "GET",
+            "/runs/{run_id}/artifacts.zip",
+            am.GetRunArchive,
+            a.get_run_archive,
+            read(run),
+            OWN,
+        ),
+        Route(
+            "GET",
+            "/logged-models/{model_id}/artifacts.zip",
+            am.GetLoggedModelArchive,
+            a.get_logged_model_archive,
+            read("logged_model"),
+            OWN,
+        ),
     )
 
 

@@ -12,14 +12,16 @@ from riverrun.wire.messages.server import (
 
 async def get_server_info(call: Call, message: Empty) -> ServerInfo:
     """What clients ask before multipart transfers or workspaces; only what works is advertised."""
+    transfers = call.services.direct_transfers
+    advertised = await transfers.advertised()
     return ServerInfo(
         store_type="SqlStore",
         workspaces_enabled=False,
         trace_archival_enabled=False,
-        multipart_uploads_enabled=call.services.multipart_uploads,
-        multipart_downloads_enabled=call.services.multipart_downloads,
-        presigned_upload_run_id_supported=False,
-        presigned_upload_model_id_supported=False,
+        multipart_uploads_enabled=advertised.multipart_uploads,
+        multipart_downloads_enabled=advertised.multipart_downloads,
+        presigned_upload_run_id_supported=transfers.serves_direct_runs,
+        presigned_upload_model_id_supported=transfers.serves_direct_runs,
         features_enabled=ServerFeatures(gateway=False),
     )
 

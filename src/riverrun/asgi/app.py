@@ -31,6 +31,7 @@ from riverrun.wire.errors import ErrorEnvelope, envelope_of, status_of
 log = Log("riverrun.app")
 
 JSON = (b"content-type", b"application/json")
+NOT_MODIFIED = 304
 
 
 class ClientGoneError(Exception):
@@ -214,8 +215,9 @@ async def _chunks(receive: Receive) -> AsyncGenerator[bytes]:
 async def _send_body(
     status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...], send: Send
 ) -> None:
-    length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    # Of a 304 it would be the length of what is not sent (RFC 9110, section 8.6).
+    length = () if status == NOT_MODIFIED else ((b"content-length", b"%d" % len(body)),)
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -260,10 +262,15 @@ async def _send_stream(
     first = await anext(parts, b"")
     await send(start)
     await send({"type": "http.response.body", "body": first, "more_body": True})
-    async for part in parts:
-        if gone.done():
-            return
-        await send({"type": "http.response.body", "body": part, "more_body": True})
+    try:
+        async for part in parts:
+            if gone.done():
+                return
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    except TrackingError as error:
+        # That the connection ends before the body does is all that can still be said.
+        log.warning("answer broken off", reason=error.message)
+        return
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -16,7 +16,7 @@ class Riverrun(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return ["server", "db"]
+        return ["server", "db", "gc"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
@@ -44,7 +44,18 @@ def db() -> click.Command:
     return command()
 
 
-COMMANDS: dict[str, Callable[[], click.Command]] = {"server": server, "ui": server, "db": db}
+def gc() -> click.Command:
+    from riverrun.cli.gc import command  # noqa: PLC0415 - see the module's first line.
+
+    return command()
+
+
+COMMANDS: dict[str, Callable[[], click.Command]] = {
+    "server": server,
+    "ui": server,
+    "db": db,
+    "gc": gc,
+}
 
 
 def set_variables(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:

@@ -72,11 +72,11 @@ def run(**options: object) -> None:
     from riverrun.wiring import build  # noqa: PLC0415 - after all that can go wrong cheaply.
 
     if settings.processes == 1:
-        serve(build(settings), sockets, serving_of(settings))
+        serve(build(settings, environ), sockets, serving_of(settings))
     from riverrun.asgi.workers import become_worker  # noqa: PLC0415 - A laptop has one.
 
     on_ready = become_worker(settings.processes)
-    serve(build(settings), sockets, serving_of(settings), on_ready=on_ready)
+    serve(build(settings, environ), sockets, serving_of(settings), on_ready=on_ready)
 
 
 def serving_of(settings: Settings) -> Serving:

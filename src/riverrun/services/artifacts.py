@@ -1,16 +1,21 @@
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from riverrun.artifacts import contract
+from riverrun.artifacts.archive import zipped
+from riverrun.artifacts.opened import Place, Stores
 from riverrun.artifacts.paths import safe_file_path, safe_path
-from riverrun.artifacts.resolve import parse_location, proxied_path
+from riverrun.artifacts.resolve import parse_location
 from riverrun.auth.levels import Level
 from riverrun.auth.viewer import Viewer
 from riverrun.entities.artifacts import FileInfo
-from riverrun.errors import InvalidParameterValue, TemporarilyUnavailable
 from riverrun.services.logged_models import LoggedModels
 from riverrun.services.model_versions import ModelVersions
 from riverrun.services.runs import Runs
+
+Pages = AsyncGenerator[Sequence[FileInfo]]
+"""A listing, page by page; the first step raises what is to be raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,12 @@ class OpenFile:
 
     def read(self, start: int, end: int) -> AsyncGenerator[bytes]:
         """Bytes from `start` to before `end`."""
-        return self.store.read(self.path, start=start, end=end, etag=self.etag)
+        # Of one version the end needs no saying: a store may answer a range that is all with 200,
+        # which the library that asked for a range takes for a failure.
+        is_to_end = end == self.size_bytes and self.etag is not None
+        return self.store.read(
+            self.path, start=start, end=None if is_to_end else end, etag=self.etag
+        )
 
 
 class Artifacts:
@@ -34,59 +44,62 @@ class Artifacts:
 
     def __init__(
         self,
-        store: contract.ArtifactStore | None,
+        stores: Stores,
         *,
         runs: Runs,
         logged_models: LoggedModels,
         model_versions: ModelVersions,
     ) -> None:
-        self._store = store
+        self._stores = stores
         self._runs = runs
         self._logged_models = logged_models
         self._model_versions = model_versions
 
-    async def list_files(self, path: str, *, viewer: Viewer) -> list[FileInfo]:
+    def list_files(self, path: str, *, viewer: Viewer) -> Pages:
         """What lies directly in a directory, by base name."""
         path = safe_path(path)
-        self._require(viewer, Level.READ, path)
-        return [_file_info(info, "") for info in await self._served().list(path)]
+        require_on_path(viewer, Level.READ, path)
+        return _pages(self._stores.served(), path, "")
 
-    async def list_of_run(
-        self, run_id: str, path: str, *, viewer: Viewer
-    ) -> tuple[str, list[FileInfo]]:
+    async def list_of_run(self, run_id: str, path: str, *, viewer: Viewer) -> tuple[str, Pages]:
         """The run's root and what lies directly in a directory of it, by path below that root."""
         path = safe_path(path)
         uri = await self._runs.artifact_uri(run_id, viewer=viewer, level=Level.READ)
-        return uri, await self._below(uri, path)
+        return uri, self._below(uri, path, viewer)
 
-    async def list_of_model(
-        self, model_id: str, path: str, *, viewer: Viewer
-    ) -> tuple[str, list[FileInfo]]:
+    async def list_of_model(self, model_id: str, path: str, *, viewer: Viewer) -> tuple[str, Pages]:
         """As `list_of_run`, of a logged model."""
         path = safe_path(path)
         uri = await self._logged_models.artifact_uri(model_id, viewer=viewer, level=Level.READ)
-        return uri, await self._below(uri, path)
+        return uri, self._below(uri, path, viewer)
 
-    async def _below(self, uri: str, path: str) -> list[FileInfo]:
-        store, root = self._place(uri)
-        files = await store.list(f"{root}/{path}" if path else root)
-        return [_file_info(info, path) for info in files]
+    def _below(self, uri: str, path: str, viewer: Viewer) -> Pages:
+        place = self._place(uri, viewer, Level.READ).below(path)
+        return _pages(place.store, place.path, path)
+
+    async def archive_of_run(
+        self, run_id: str, path: str, *, viewer: Viewer
+    ) -> AsyncGenerator[bytes]:
+        """A zip of a directory of the run, which must hold something unless it is the whole run."""
+        return await _zipped(await self._place_of_run(run_id, path, viewer), path)
+
+    async def archive_of_model(
+        self, model_id: str, path: str, *, viewer: Viewer
+    ) -> AsyncGenerator[bytes]:
+        """As `archive_of_run`, of a logged model."""
+        return await _zipped(await self._place_of_model(model_id, path, viewer), path)
 
     async def open(self, path: str, *, viewer: Viewer) -> OpenFile:
-        self._require(viewer, Level.READ, safe_path(path))
-        return await _opened(self._served(), path)
+        require_on_path(viewer, Level.READ, safe_path(path))
+        return await _opened(self._stores.served(), path)
 
     async def open_of_run(self, run_id: str, path: str, *, viewer: Viewer) -> OpenFile:
-        path = safe_path(path)
-        uri = await self._runs.artifact_uri(run_id, viewer=viewer, level=Level.READ)
-        store, root = self._place(uri)
-        return await _opened(store, f"{root}/{path}")
+        place = await self._place_of_run(run_id, path, viewer)
+        return await _opened(place.store, place.path)
 
     async def open_of_model(self, model_id: str, path: str, *, viewer: Viewer) -> OpenFile:
-        path = safe_path(path)
-        uri = await self._logged_models.artifact_uri(model_id, viewer=viewer, level=Level.READ)
-        store, root = self._place(uri)
-        return await _opened(store, f"{root}/{path}")
+        place = await self._place_of_model(model_id, path, viewer)
+        return await _opened(place.store, place.path)
 
     async def open_of_version(
         self, name: str, version: str, path: str, *, viewer: Viewer
@@ -99,74 +112,65 @@ class Artifacts:
             run_id, _, below = location.path.strip("/").partition("/")
             whole = f"{below}/{path}" if below else path
             return await self.open_of_run(run_id, whole, viewer=viewer)
-        store, root = self._place(uri)
-        return await _opened(store, f"{root}/{path}")
+        place = self._stores.place(uri).below(path)
+        return await _opened(place.store, place.path)
 
-    async def write(self, path: str, chunks: AsyncIterator[bytes], *, viewer: Viewer) -> None:
-        """Answers when the file is on the disk, whole."""
+    async def write(
+        self, path: str, chunks: AsyncIterator[bytes], *, size_bytes: int | None, viewer: Viewer
+    ) -> None:
+        """Answers when the file is in the store, whole; `size_bytes` where it is known."""
         path = safe_file_path(path)
-        self._require(viewer, Level.EDIT, path)
-        await self._served().write(path, chunks)
+        require_on_path(viewer, Level.EDIT, path)
+        await self._stores.served().write(path, chunks, size_bytes=size_bytes)
 
     async def write_of_run(
         self, run_id: str, path: str, chunks: AsyncIterator[bytes], *, viewer: Viewer
     ) -> None:
         path = safe_file_path(path)
         uri = await self._runs.artifact_uri(run_id, viewer=viewer, level=Level.EDIT)
-        store, root = self._place(uri)
-        await store.write(f"{root}/{path}", chunks)
+        place = self._place(uri, viewer, Level.EDIT).below(path)
+        await place.store.write(place.path, chunks)
 
     async def delete(self, path: str, *, viewer: Viewer) -> None:
         """A file, or a directory with all in it; what is not there is no error."""
         path = safe_path(path)
-        self._require(viewer, Level.EDIT, path)
-        await self._served().delete(path)
+        require_on_path(viewer, Level.EDIT, path)
+        await self._stores.served().delete(path)
 
-    def uploads(self, path: str, *, viewer: Viewer) -> contract.MultipartUploads:
-        self._require(viewer, Level.EDIT, safe_path(path))
-        return self._served().multipart_uploads()
+    async def _place_of_run(self, run_id: str, path: str, viewer: Viewer) -> Place:
+        """To read what is there."""
+        path = safe_path(path)
+        uri = await self._runs.artifact_uri(run_id, viewer=viewer, level=Level.READ)
+        return self._place(uri, viewer, Level.READ).below(path)
 
-    def urls(self, path: str, *, viewer: Viewer) -> contract.PresignedUrls:
-        self._require(viewer, Level.READ, safe_path(path))
-        return self._served().presigned_urls()
+    async def _place_of_model(self, model_id: str, path: str, viewer: Viewer) -> Place:
+        path = safe_path(path)
+        uri = await self._logged_models.artifact_uri(model_id, viewer=viewer, level=Level.READ)
+        return self._place(uri, viewer, Level.READ).below(path)
 
-    async def presign_of_run(self, run_id: str, *, direction: str, viewer: Viewer) -> None:
-        """Only runs that lie in a cloud store directly have such URLs; no run does yet."""
-        level = Level.EDIT if direction == "upload" else Level.READ
-        uri = await self._runs.artifact_uri(run_id, viewer=viewer, level=level)
-        raise InvalidParameterValue(
-            f"Presigned {direction} is not supported for the artifact URI scheme "
-            f"'{parse_location(uri).scheme}'. This endpoint requires a direct cloud storage "
-            "artifact URI."
-        )
+    def _place(self, uri: str, viewer: Viewer, level: Level) -> Place:
+        place = self._stores.place(uri)
+        require_on_place(viewer, level, place)
+        return place
 
-    def _served(self) -> contract.ArtifactStore:
-        if self._store is None:
-            raise TemporarilyUnavailable(
-                "This server does not serve artifacts: it was started with --no-serve-artifacts.",
-                retry_after_s=60,
-            )
-        return self._store
 
-    def _place(self, uri: str) -> tuple[contract.ArtifactStore, str]:
-        """The store and the folder of a run, a logged model or a model version.
+def require_on_path(viewer: Viewer, level: Level, path: str) -> None:
+    """The experiment is the path's first segment; what lies elsewhere belongs to none."""
+    experiment_id = _experiment_of(path)
+    viewer.require(level, -1 if experiment_id is None else experiment_id)
 
-        A path that a client chose is never opened here.
-        """
-        path = proxied_path(uri)
-        if path is None:
-            raise InvalidParameterValue(
-                f"These artifacts are at '{uri}', which this server does not serve. "
-                "Read them there directly."
-            )
-        return self._served(), path
 
-    @staticmethod
-    def _require(viewer: Viewer, level: Level, path: str) -> None:
-        """The experiment is the path's first segment; what lies elsewhere belongs to none."""
-        first = path.split("/", 1)[0]
-        is_experiment = first.isascii() and first.isdigit() and len(first) <= 18
-        viewer.require(level, int(first) if is_experiment else -1)
+def require_on_place(viewer: Viewer, level: Level, place: Place) -> None:
+    """A client chooses where its experiment lies, which may be among another experiment's files."""
+    experiment_id = _experiment_of(place.path)
+    if experiment_id is not None:
+        viewer.require(level, experiment_id)
+
+
+def _experiment_of(path: str) -> int | None:
+    first = path.split("/", 1)[0]
+    is_experiment = first.isascii() and first.isdigit() and len(first) <= 18
+    return int(first) if is_experiment else None
 
 
 async def _opened(store: contract.ArtifactStore, path: str) -> OpenFile:
@@ -174,5 +178,17 @@ async def _opened(store: contract.ArtifactStore, path: str) -> OpenFile:
     return OpenFile(info.name, info.size_bytes, info.modified_ms, info.etag, store, path)
 
 
-def _file_info(info: contract.FileInfo, folder: str) -> FileInfo:
-    return FileInfo(f"{folder}/{info.name}" if folder else info.name, info.is_dir, info.size_bytes)
+async def _zipped(place: Place, path: str) -> AsyncGenerator[bytes]:
+    if path:
+        async with aclosing(place.store.list(place.path)) as pages:
+            if await anext(pages, None) is None:
+                raise contract.ArtifactNotFound(path)
+    return zipped(place.store, place.path)
+
+
+async def _pages(store: contract.ArtifactStore, path: str, shown: str) -> Pages:
+    """The entries of a directory under the name that the client knows it by."""
+    prefix = f"{shown}/" if shown else ""
+    async with aclosing(store.list(path)) as pages:
+        async for page in pages:
+            yield [FileInfo(prefix + each.name, each.is_dir, each.size_bytes) for each in page]

@@ -114,10 +114,13 @@ async def _assembled(tx: Tx, run_ids: Sequence[bytes]) -> tuple[dict[bytes, byte
     built = {
         run_id: (each.version, documents[run_id])
         for run_id, each in assembled.items()
-        if _is_quiet(each, quiet_since)
+        if _is_worth_storing(each, quiet_since)
     }
     return documents, built
 
 
-def _is_quiet(assembled: Assembled, quiet_since_ms: int) -> bool:
-    return assembled.run.info.status != "RUNNING" or assembled.written_at < quiet_since_ms
+def _is_worth_storing(assembled: Assembled, quiet_since_ms: int) -> bool:
+    """A document must not come back after its deleted run was removed for good."""
+    info = assembled.run.info
+    is_quiet = info.status != "RUNNING" or assembled.written_at < quiet_since_ms
+    return is_quiet and info.lifecycle_stage == "active"

@@ -16,6 +16,7 @@ from riverrun.errors import (
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import EXPERIMENTS
 from riverrun.services import limits, names
+from riverrun.services.retention import check_retention_tag
 from riverrun.store import datasets, experiment_search
 from riverrun.store import experiments as store
 from riverrun.store.change import Change
@@ -32,6 +33,7 @@ class ArtifactRules:
     root: str
     location_length_max: int
     allowed_schemes: tuple[str, ...]
+    own_roots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Experiments:
         validate_artifact_location(
             location,
             allowed_schemes=self._artifacts.allowed_schemes,
+            own_roots=self._artifacts.own_roots,
             length_max=self._artifacts.location_length_max,
         )
 
@@ -283,6 +286,7 @@ def _already_exists(name: str) -> ResourceAlreadyExists:
 
 def _checked_tag(key: str | None, value: str) -> tuple[str, str]:
     checked = names.check_key(key, what="Tag", name="key")
+    check_retention_tag(checked, value)
     return checked, names.check_length(
         value, limits.EXPERIMENT_TAG_VALUE_LENGTH_MAX, f"Value of tag '{checked}'"
     )

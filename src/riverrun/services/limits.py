@@ -64,6 +64,10 @@ UPLOAD_ARTIFACT_BYTES_MAX = 10 * 1024 * 1024
 """Bytes of the web UI's upload-artifact (protocol); everything else uploads through the proxy,
 unlimited.
 """
+MULTIPART_UPLOAD_PARTS_MAX = 10_000
+"""Parts of one file that a client sends straight to a bucket: what S3 takes."""
+PRESIGNED_URL_TTL_S_MAX = 604_800
+"""Seconds that a signed URL is good for: what every cloud takes at most."""
 MODEL_JSON_LENGTH_MAX = 1_000_000
 """Characters of the model description that 2.x clients send with log-model."""
 

@@ -22,6 +22,7 @@ from riverrun.services.model_sources import (
     resolve_source,
 )
 from riverrun.services.outbox import Event, Outbox
+from riverrun.services.references import hold
 from riverrun.services.registered_models import (
     RegistrySearch,
     check_description,
@@ -99,7 +100,11 @@ class ModelVersions:
             model = await take_model(tx, new.name, Level.EDIT, viewer)
             source = ModelSource(new.given.source, "", new.given.run_id or "", "")
             if not prompt:
-                source = await resolve_source(tx, new.given, viewer=viewer)
+                given = new.given
+                held = await hold(tx, (given.source, given.run_id or "", given.model_id or ""))
+                source = await resolve_source(tx, given, viewer=viewer)
+                resolved = (source.location, source.run_id, source.model_id)
+                await hold(tx, resolved, besides=held)
             number = model.last_version + 1
             await registered_models.set_last_version(tx, model.registered_model_id, number, change)
             key = (model.registered_model_id, number)

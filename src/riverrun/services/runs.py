@@ -21,6 +21,7 @@ from riverrun.store import run_data, run_search
 from riverrun.store import runs as store
 from riverrun.store.engine import Engine, Tx
 from riverrun.store.filters import View, key_names
+from riverrun.store.removal import REMOVING
 
 ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 STREAM_ABOVE = 2_000
@@ -198,6 +199,8 @@ class Runs:
             if state is None:
                 raise names.run_not_found(run_id)
             viewer.require(Level.MANAGE, state.experiment_id)
+            if state.lifecycle_stage == REMOVING:
+                raise names.run_not_found(run_id)
             if state.lifecycle_stage == target:
                 return
             deleted_time = at_ms if target == "deleted" else None

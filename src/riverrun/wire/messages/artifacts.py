@@ -31,6 +31,19 @@ class CreateMultipartUpload(Message, frozen=True):
     num_parts: Int64 | None = None
 
 
+class MultipartUploadCredential(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the client puts one part, with the headers that it must send."""
+
+    url: str
+    part_number: int
+    headers: dict[str, str] = {}
+
+
+class CreateMultipartUploadResponse(msgspec.Struct, frozen=True):
+    upload_id: str
+    credentials: list[MultipartUploadCredential]
+
+
 class MultipartUploadPart(Part, frozen=True):
     part_number: Int64 | None = None
     etag: str | None = None
@@ -50,6 +63,12 @@ class AbortMultipartUpload(Message, frozen=True):
     upload_id: str | None = None
 
 
+class GetPresignedDownloadUrlResponse(msgspec.Struct, frozen=True):
+    url: str
+    headers: dict[str, str]
+    file_size: int
+
+
 class CreatePresignedUploadUrl(RunReference, frozen=True):
     required: ClassVar = ("path",)
     path: str | None = None
@@ -57,10 +76,21 @@ class CreatePresignedUploadUrl(RunReference, frozen=True):
     model_id: str | None = None
 
 
+class CreatePresignedUploadUrlResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    presigned_url: str
+    headers: dict[str, str] = {}
+
+
 class CreatePresignedDownloadUrl(RunReference, frozen=True):
     required: ClassVar = ("run_id", "path")
     path: str | None = None
     expiration: Int64 | None = None
+
+
+class CreatePresignedDownloadUrlResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    presigned_url: str
+    headers: dict[str, str] = {}
+    file_size: int | None = None
 
 
 class GetArtifact(RunReference, frozen=True):
@@ -82,3 +112,17 @@ class GetLoggedModelArtifact(Message, frozen=True):
     required: ClassVar = ("artifact_file_path",)
     model_id: str = ""
     artifact_file_path: str | None = None
+
+
+class GetRunArchive(Message, frozen=True):
+    """The run is the path's."""
+
+    run_id: str = ""
+    path: str | None = None
+
+
+class GetLoggedModelArchive(Message, frozen=True):
+    """The model is the path's."""
+
+    model_id: str = ""
+    path: str | None = None

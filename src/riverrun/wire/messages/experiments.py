@@ -94,3 +94,16 @@ class SearchDatasets(Message, frozen=True):
 
 class SearchDatasetsResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     dataset_summaries: list[DatasetSummary] = []
+
+
+class GetExperimentStorage(Message, frozen=True):
+    """`experiment_id` comes from the path."""
+
+    experiment_id: str = ""
+
+
+class ExperimentStorageResponse(msgspec.Struct, frozen=True):
+    """What the files of an experiment take now, those of deleted runs included."""
+
+    files: int
+    size_bytes: int
