@@ -47,6 +47,7 @@ def test_files_go_up_and_come_down_unchanged(client: Environment, server: Server
         "pictures": [["black.png", "figure.png"], 4, [4, 4], [[1, "a"], [2, "b"]]]
         if pictures
         else None,
+        "after deletion": [[], [["late/a.txt", False, 4]], "late"],
     }
     assert ended.warnings == []
     assert not (tmp_path / "mlruns").exists()
@@ -59,3 +60,17 @@ def test_a_server_below_a_prefix_serves_everything(client: Environment, tmp_path
         ended = client.run("first_steps.py", "prefixed", url=url, folder=tmp_path)
     assert ended.told == FIRST_STEPS
     assert ended.warnings == []
+
+
+def test_a_local_root_serves_clients_that_are_elsewhere(client: Environment, tmp_path: Path):
+    """A guide's server and its users' script, which has no credentials and another folder."""
+    server_folder, elsewhere = tmp_path / "server", tmp_path / "elsewhere"
+    server_folder.mkdir()
+    elsewhere.mkdir()
+    environ = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": str(tmp_path / "mlflow" / "artifacts")}
+    with serving(server_folder, environ=environ) as server:
+        ended = client.run("guide.py", url=server.url, folder=elsewhere)
+        assert ended.told == ["mlflow-artifacts:", "a pickle"]
+        [stored] = (tmp_path / "mlflow" / "artifacts").rglob("model.pkl")
+        assert stored.read_bytes() == b"a pickle"
+    assert [path.name for path in elsewhere.iterdir()] == ["model.pkl"]

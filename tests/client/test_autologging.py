@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.fixtures.environments import FULL_CLIENTS, Environment
+from tests.fixtures.environments import FULL_CLIENTS, Environment, complaints
 from tests.fixtures.server import Server
 
 pytestmark = pytest.mark.client
@@ -17,8 +17,6 @@ METRICS = [
     "training_roc_auc",
     "training_score",
 ]
-NO_FAULT_OF_THE_SERVER = ("FutureWarning", "installed pip version", "pickle or cloudpickle")
-"""scikit-learn outran the client; these environments hold no pip; pickles deserve a caution."""
 
 
 @pytest.mark.parametrize("client", FULL_CLIENTS, indirect=True)
@@ -61,7 +59,3 @@ def fitted(artifacts: list[str]) -> dict[str, object]:
         "datasets": ["dataset"],
         "estimator": "LogisticRegression",
     }
-
-
-def complaints(warnings: list[str]) -> list[str]:
-    return [line for line in warnings if not any(known in line for known in NO_FAULT_OF_THE_SERVER)]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import mlflow
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 LARGE_BYTES = 50 * 1024 * 1024
 
@@ -74,6 +75,16 @@ try:
 except Exception as error:  # noqa: BLE001 - Releases raise different classes.
     missing = "none.txt" in str(error)
 
+
+def after_deletion():
+    """A folder goes; a run that was deleted still takes files and shows them, as upstream's do."""
+    get_artifact_repository(uri).delete_artifacts("notes")
+    client = mlflow.MlflowClient()
+    client.delete_run(run.info.run_id)
+    client.log_text(run.info.run_id, "late", "late/a.txt")
+    return [listed("notes"), listed("late"), mlflow.artifacts.load_text(f"{uri}/late/a.txt")]
+
+
 tree = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, dst_path="down")
 one = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/notes/a.txt")
 print(
@@ -103,6 +114,7 @@ print(
             ]
             if pictures
             else None,
+            "after deletion": after_deletion(),
         }
     )
 )
