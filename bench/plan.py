@@ -18,6 +18,7 @@ class Plan:
     rounds: int
     duration_s: float
     soak_minutes: float
+    is_quick: bool
     everything: bool
 
 

@@ -16,7 +16,7 @@ import plot
 from contest import Results
 from loadgen import Measurement
 from plan import Plan
-from scenarios import Scenario
+from scenarios import MIB, Scenario
 from servers import KINDS, ROOT, Kind
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
@@ -32,6 +32,10 @@ DISK_BYTES_MAX = 12e6
 GROWTH_MAX = 2
 PAGE_MS_MAX = 50
 BARE_LEAST = 0.4
+S3_PEER_LEAST = 1.2
+S3_BARE_LEAST = 0.6
+COPYING_LEAST = 0.6
+TRANSFER_GROWTH_MIB = 64
 
 Table = list[list[str]]
 
@@ -77,6 +81,8 @@ def _parts(results: Results, plan: Plan) -> list[str]:
     parts += [_processor(results, plan), _memory(results), _cold_start(results), _disk(results)]
     parts += [_growth(results), _growth_million(results), _registry_growth(results)]
     parts += [_bare(results), _soak(results, plan)]
+    parts += [_s3_transfers(results), _small_files(results)]
+    parts += [_transfer_memory(results), _listing(results)]
     return [*parts, _ceiling(results), _commands(plan)]
 
 
@@ -222,6 +228,69 @@ def _bare(results: Results) -> str:
     rows.append(["eight such loops at once", _number(eight), f"{ours / eight:.2f}"])
     rows.append(["eight, and ten latest values", _number(latest), f"{ours / latest:.2f}"])
     return f"### Beside a bare loop\n\n{_table(rows)}"
+
+
+def _s3_transfers(results: Results) -> str:
+    found = results.extras.get("s3_transfers", {})
+    if not found:
+        return ""
+    ours = found.get("riverrun", {})
+    rows = [["what moves 512 MiB", "up, MiB/s", "Riverrun's", "down, MiB/s", "Riverrun's"]]
+    for name, figures in found.items():
+        kind = KINDS.get(name)
+        least = S3_PEER_LEAST if kind else S3_BARE_LEAST
+        row = [kind.title if kind else f"a bare loop of {name}"]
+        for way in ("up", "down"):
+            share = _share(ours.get(way, 0) / figures[way], least) if name != "riverrun" else ""
+            row += [_number(figures[way]), share]
+        rows.append(row)
+    return f"### Artifacts on a server of S3\n\n{_table(rows)}"
+
+
+def _small_files(results: Results) -> str:
+    found = results.extras.get("small_files", {})
+    if not found:
+        return ""
+    rows = [["100 files of 1 MiB, 8 clients", "Riverrun", "an app that only copies", "share"]]
+    for way in ("up", "down"):
+        ours, theirs = found["riverrun"][way], found["copying"][way]
+        share = _share(ours / theirs, COPYING_LEAST) if way == "up" else f"{ours / theirs:.2f}×"
+        rows.append([f"{way}, MiB/s", _number(ours), _number(theirs), share])
+    return f"### Beside an app that only copies files\n\n{_table(rows)}"
+
+
+def _transfer_memory(results: Results) -> str:
+    found = results.extras.get("transfer_memory", {})
+    if not found:
+        return ""
+    mib = next(iter(found.values()))["file_mib"]
+    rows = [["where", "before, MiB", "peak, MiB", "growth, MiB"]]
+    for name, figures in found.items():
+        before, peak, growth = (
+            figures[f"{key}_bytes"] / MIB for key in ("before", "peak", "growth")
+        )
+        goal = _goal(f"< {TRANSFER_GROWTH_MIB}", reached=growth < TRANSFER_GROWTH_MIB)
+        rows.append([name, f"{before:.0f}", f"{peak:.0f}", f"{growth:.0f}{goal}"])
+    title = f"### Memory of Riverrun while four files of {mib:.0f} MiB pass at once"
+    return f"{title}\n\n{_table(rows)}"
+
+
+def _listing(results: Results) -> str:
+    found = results.extras.get("listing", {})
+    if not found:
+        return ""
+    files = next(iter(found.values()))["files"]
+    rows = [["server and place", "first byte, s", "all, s", "growth of memory, MiB"]]
+    for name, figures in found.items():
+        server, _, place = name.partition(" ")
+        growth = f"{figures['growth_bytes'] / MIB:.0f}"
+        times = [f"{figures[key]:.2f}" for key in ("first_s", "total_s")]
+        rows.append([f"{KINDS[server].title}, {place}", *times, growth])
+    return f"### Listing a directory of {files:,.0f} files\n\n{_table(rows)}"
+
+
+def _share(ratio: float, least: float) -> str:
+    return f"{ratio:.2f}×{_goal(f'≥ {least:g}', reached=ratio >= least)}"
 
 
 def _soak(results: Results, plan: Plan) -> str:

@@ -25,11 +25,14 @@ from contest import Contest, Results
 from databases import DATABASES
 from footprint import ceiling, cold_start, disk
 from growth import growth, growth_million, registry_growth
+from listing import listing
 from plan import Extra, Plan
 from registry import REGISTRY_SCENARIOS
 from scenarios import POSTGRESQL_TARGETS, SCENARIOS, Scenario
 from servers import KINDS
 from soak import soak
+from transfer_memory import transfer_memory
+from transfers import s3_transfers, small_files
 
 ALL = {scenario.name: scenario for scenario in (*SCENARIOS, *REGISTRY_SCENARIOS)}
 SCENARIOS_ON: Mapping[str, list[Scenario]] = {
@@ -43,6 +46,10 @@ EXTRAS_ON: Mapping[str, Mapping[str, Extra]] = {
         "disk": disk,
         "growth": growth,
         "registry_growth": registry_growth,
+        "s3_transfers": s3_transfers,
+        "small_files": small_files,
+        "transfer_memory": transfer_memory,
+        "listing": listing,
         "ceiling": ceiling,
     },
     "postgresql": {
@@ -117,6 +124,7 @@ def _plan() -> tuple[Plan, Path | None]:
         rounds=arguments.rounds or (1 if quick else 3),
         duration_s=arguments.duration or (1 if quick else 3),
         soak_minutes=arguments.soak_minutes,
+        is_quick=quick,
         everything=not (quick or arguments.servers or arguments.scenarios),
     )
     return plan, arguments.earlier

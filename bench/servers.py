@@ -153,11 +153,11 @@ def prepare(kinds: list[Kind]) -> None:
     """Install the peers once, each into an environment of its own, exactly as pinned."""
     names = {kind.name for kind in kinds}
     if names & {"mlflow", "mlflow-best"}:
-        _install("bench-mlflow")
+        install("bench-mlflow")
     if "mlflow-best" in names:
         _install_beside("bench-uvloop", python_of="bench-mlflow")
     if "fasttrackml" in names:
-        _install("bench-fasttrackml")
+        install("bench-fasttrackml")
 
 
 def start(kind: Kind, folder: Path, *, poll_s: float = 0.05) -> Server:
@@ -255,7 +255,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _install(name: str) -> None:
+def install(name: str) -> None:
     folder = ENVIRONMENTS / name
     if _is_current(name):
         return
