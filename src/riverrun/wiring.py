@@ -2,6 +2,7 @@
 that knows all rooms.
 """
 
+import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -52,6 +53,8 @@ from riverrun.store.pool import PoolRules
 from riverrun.ui.landing import LandingPage
 
 ARTIFACT_THREADS = 16
+PREPARE_S_MAX = 4
+"""How long the start waits for the artifact store: without it, all but the files can be served."""
 """Disk calls at once: most of them wait for fsync, not for the processor."""
 
 
@@ -163,8 +166,9 @@ class Server:
             if isinstance(store, LocalStore):
                 works.append(store.sweep_daily)
             try:
-                await store.prepare()
-            except TemporarilyUnavailable:
+                async with asyncio.timeout(PREPARE_S_MAX):
+                    await store.prepare()
+            except (TemporarilyUnavailable, TimeoutError):
                 works.append(lambda: stores.prepare(destination))
         for root in settings.own_artifact_roots:
             stores.at_root(root)  # What cannot be meant stops the start, and not a request.

@@ -1,6 +1,7 @@
 """What a server with a bucket refuses: buckets of others, and settings that cannot be meant."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -50,6 +51,18 @@ def test_a_bucket_that_is_out_of_reach_at_the_start_is_made_when_it_is_not(tmp_p
             while server.request("PUT", path, CONTENT).status == 503:
                 assert time.monotonic() < deadline, server.log
             assert server.request("GET", path).body == CONTENT
+
+
+def test_a_store_that_says_nothing_does_not_hold_up_the_start(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environ = {
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "MLFLOW_ARTIFACTS_DESTINATION": "s3://silent",
+        }
+        with serving(tmp_path, environ=environ) as server:
+            assert server.create_run()
 
 
 AZURE = "wasbs://c@account.blob.core.windows.net"
