@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from tests.fixtures.environments import ROOT, give_up
@@ -65,7 +66,7 @@ def test_a_run_needs_only_curl(shell: Any):
 def test_the_artifact_commands_in_the_documentation_work(
     shell: Any, server: Server, tmp_path: Path
 ):
-    lines = re.findall(r"^    (curl .*)$", (ROOT / "docs/artifacts.md").read_text(), re.MULTILINE)
+    lines = documented("artifacts/")
     plot = bytes(range(256))
     (tmp_path / "plot.png").write_bytes(plot)
     run = server.create_run()
@@ -81,6 +82,29 @@ def test_the_artifact_commands_in_the_documentation_work(
     assert (tmp_path / "part.bin").read_bytes() == plot[:100]
     assert json.loads(shell(delete, RUN=run)) == {}
     assert json.loads(shell(listing, RUN=run)) == {}
+
+
+def documented(of: str) -> list[str]:
+    """The lines for curl in the documentation of artifacts in which this occurs."""
+    lines = re.findall(r"^    (curl .*)$", (ROOT / "docs/artifacts.md").read_text(), re.MULTILINE)
+    return [line for line in lines if of in line.replace("artifacts?", "artifacts/?")]
+
+
+def test_the_commands_for_archives_work(shell: Any, server: Server, tmp_path: Path):
+    run = server.create_run()
+    new = server.post("logged-models", {"experiment_id": "0", "name": "wine"})
+    model = new.json["model"]["info"]["model_id"]
+    for folder in (f"{run}/artifacts", f"models/{model}/artifacts"):
+        path = f"/api/2.0/mlflow-artifacts/artifacts/0/{folder}/model/MLmodel"
+        assert server.request("PUT", path, b"flavors: {}").status == 200
+    whole, part, of_model = documented(".zip")
+    for line, name, member in (
+        (whole, f"{run}.zip", "model/MLmodel"),
+        (part, f"{run}-model.zip", "MLmodel"),
+        (of_model, f"{model}.zip", "model/MLmodel"),
+    ):
+        shell(line, RUN=run, MODEL=model)
+        assert ZipFile(tmp_path / name).namelist() == [member]
 
 
 def test_an_error_says_what_was_wrong(server: Server, shell: Any):
