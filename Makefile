@@ -18,8 +18,10 @@ run: $(READY) ## Serve on http://127.0.0.1:5000 with SQLite and a local folder
 test: $(READY) clients databases azurite lint types ## All checks and all tests, with real clients and databases
 	$(BIN)/pytest -q
 
-test-quick: $(READY) ## The loop while you work: SQLite, no clients, no hostile input; under a minute
-	$(BIN)/pytest -q -m "not slow and not client" --database sqlite --ignore tests/hostile
+test-quick: $(READY) ## The loop while you work: SQLite, no clients, buckets or hostile input; under a minute
+	$(BIN)/pytest -q -m "not slow and not client and not soak" --database sqlite --ignore tests/hostile \
+		--ignore tests/artifacts --ignore tests/services --ignore tests/api/test_clouds.py \
+		--ignore tests/api/test_buckets.py --ignore tests/api/test_direct_artifacts.py
 
 lint: $(READY) ## ruff and the import contracts
 	$(BIN)/ruff check .
