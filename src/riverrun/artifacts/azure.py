@@ -20,10 +20,12 @@ from riverrun.artifacts.bucket import (
     BucketExists,
     BucketForbidden,
     BucketMissing,
+    PartsWrong,
     Patience,
     StoreFailing,
     UploadMissing,
     client_options,
+    first_of,
     is_installed,
     refusal,
     retry_config,
@@ -201,9 +203,7 @@ class AzureObjects(ObjectStore):
         if code == "ContainerNotFound":
             return BucketMissing(self.bucket)
         if code in {"InvalidBlockList", "InvalidBlockId"}:
-            return InvalidParameterValue(
-                "The parts do not make a file: expected each part that was uploaded, in order"
-            )
+            return PartsWrong(code)
         log.warning("artifact store failed", bucket=self.bucket.title, reason=code, status=status)
         return refusal(status, self.bucket)
 
@@ -364,10 +364,6 @@ def connection(given: str) -> Mapping[str, str]:
             "AccountKey=..., with `;` between them"
         )
     return found
-
-
-def first_of(environ: Mapping[str, str], *names: str) -> str | None:
-    return next((environ[name] for name in names if environ.get(name)), None)
 
 
 def config_of(access: Access) -> "AzureConfig":

@@ -60,6 +60,16 @@ class UploadMissing(InvalidParameterValue):
         super().__init__("No such multipart upload: it was completed or aborted, or never begun")
 
 
+class PartsWrong(InvalidParameterValue):
+    """The store refused to make one file of the parts, with this word for the reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The parts do not make a file ({reason}): expected each part that was uploaded, in "
+            "order, with the etag of its answer, and all but the last of 5 MiB or more"
+        )
+
+
 class StoreFailing(ArtifactStoreUnavailable):
     def __init__(self, status: int) -> None:
         what = f"answered with status {status}" if status else "did not answer"
@@ -164,6 +174,11 @@ def status_of(error: Exception) -> int:
 def brief(error: Exception) -> str:
     """For the log: the first line, without secrets."""
     return masked(str(error).partition("\n")[0])[:REASON_LENGTH_MAX]
+
+
+def first_of(environ: Mapping[str, str], *names: str) -> str | None:
+    """The first of the variables that is set and not empty."""
+    return next((environ[name] for name in names if environ.get(name)), None)
 
 
 def is_installed(module: str) -> bool:

@@ -25,6 +25,7 @@ from riverrun.artifacts.bucket import (
     BucketExists,
     BucketForbidden,
     BucketMissing,
+    PartsWrong,
     Patience,
     StoreFailing,
     UploadMissing,
@@ -222,10 +223,7 @@ class GcsObjects(ObjectStore):
         if code == "NoSuchUpload":
             return UploadMissing()
         if code in {"InvalidPart", "InvalidPartOrder", "EntityTooSmall"}:
-            return InvalidParameterValue(
-                f"The parts do not make a file ({code}): expected each part that was uploaded, in "
-                "order, with the etag of its answer, and all but the last of 5 MiB or more"
-            )
+            return PartsWrong(code)
         status = answer.status_code
         log.warning("artifact store failed", bucket=self.bucket.title, reason=code, status=status)
         return refusal(status, self.bucket)

@@ -17,6 +17,7 @@ from riverrun.artifacts.contract import (
 )
 from riverrun.artifacts.paths import safe_file_path, safe_path
 from riverrun.artifacts.tree import Download, Tree, Upload
+from riverrun.artifacts.waiting import to_the_end
 from riverrun.errors import TemporarilyUnavailable
 from riverrun.obs.logs import Log
 
@@ -137,14 +138,6 @@ class LocalStore(ArtifactStore):
         A thread cannot be stopped: left alone, it would go on using a file that the clean-up
         closes, whose descriptor may by then be another file's.
         """
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
-        cancelled: asyncio.CancelledError | None = None
-        while not future.done():
-            try:
-                await asyncio.wait((future,))
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled:
-            future.exception()  # Marks it as seen.
-            raise cancelled
-        return future.result()
+        return await to_the_end(
+            asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        )

@@ -37,17 +37,12 @@ from riverrun.artifacts.contract import (
 from riverrun.artifacts.parts import (
     PARTS_MAX,
     Feed,
-    ahead,
-    ended,
     in_pieces,
-    mark_as_seen,
     part_bytes,
     parts_in_flight,
-    steps,
-    to_the_end,
-    unheard,
 )
 from riverrun.artifacts.paths import safe_file_path, safe_path
+from riverrun.artifacts.waiting import ahead, ended, mark_as_seen, steps, to_the_end, unheard
 from riverrun.errors import (
     InvalidState,
     NotImplementedHere,

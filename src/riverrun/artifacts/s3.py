@@ -19,11 +19,13 @@ from riverrun.artifacts.bucket import (
     BucketForbidden,
     BucketMissing,
     Extras,
+    PartsWrong,
     Patience,
     StoreFailing,
     UploadMissing,
     brief,
     client_options,
+    first_of,
     is_installed,
     refusal,
     retry_config,
@@ -198,10 +200,7 @@ class S3Objects(ObjectStore):
         if code == "NoSuchUpload":
             return UploadMissing()
         if code in {"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML"}:
-            return InvalidParameterValue(
-                f"The parts do not make a file ({code}): expected each part that was uploaded, in "
-                "order, with the etag of its answer, and all but the last of 5 MiB or more"
-            )
+            return PartsWrong(code)
         log.warning("artifact store failed", bucket=self.bucket.title, reason=code, status=status)
         return refusal(status, self.bucket)
 
@@ -274,10 +273,6 @@ def access_to(bucket: str, environ: Mapping[str, str]) -> Access:
         roles={name: environ[name] for name in IDENTITY if environ.get(name)},
         extra_args=extra_args(environ.get("MLFLOW_S3_UPLOAD_EXTRA_ARGS", "")),
     )
-
-
-def first_of(environ: Mapping[str, str], *names: str) -> str | None:
-    return next((environ[name] for name in names if environ.get(name)), None)
 
 
 def endpoint_url(given: str) -> str:
