@@ -13,10 +13,9 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 from starlette.types import ASGIApp, Message
+from tests.fixtures.application import started
 
-from riverrun.api.call import Services
 from riverrun.api.routes import Route, Source, routes
-from riverrun.asgi.app import Application, Lifecycle
 from riverrun.auth.levels import Level
 from riverrun.auth.viewer import DEFAULT_WORKSPACE, Viewer, everybody
 from riverrun.errors import PermissionDenied
@@ -61,32 +60,6 @@ async def world(folder: Path):
         yield World(owner, viewer, await something(owner))
     finally:
         await server.stop()
-
-
-async def started(services: Services) -> ASGIApp:
-    async def start() -> Services:
-        return services
-
-    async def stop() -> None:
-        pass
-
-    app = Application(
-        routes(), Lifecycle(start, stop), pages={}, prefix="", request_bytes_max=1_000_000
-    )
-    messages = iter([{"type": "lifespan.startup"}])
-    running = asyncio.Event()
-
-    async def receive() -> Message:
-        return next(messages, None) or await asyncio.Future[Message]()
-
-    async def send(message: Message) -> None:
-        assert message["type"] == "lifespan.startup.complete", message
-        running.set()
-
-    task = asyncio.ensure_future(app({"type": "lifespan"}, receive, send))
-    await running.wait()
-    task.cancel()
-    return app
 
 
 async def ask(app: ASGIApp, route: Route, fields: dict[str, Any], *, path: str = "") -> Reply:

@@ -6,6 +6,7 @@
 import json
 import os
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import schemathesis
@@ -56,7 +57,7 @@ def bounded(*, short: int, long: int) -> settings:
 @pytest.fixture(scope="module")
 def known(target: Target) -> dict[str, Any]:
     """Fields that lead past the first check: a run that is there, with something in it."""
-    experiment_id = target.create_experiment("fuzzed")
+    experiment_id = target.create_experiment(f"fuzzed {uuid4().hex}")
     run_id = target.create_run(experiment_id)
     metric = {"key": "loss", "value": 1, "timestamp": 1, "step": 1}
     assert target.post("runs/log-batch", {"run_id": run_id, "metrics": [metric]}).status == 200
