@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIENTS := mlflow-2.22 mlflow-3.17 mlflow-newest mlflow-skinny
+# Two halves of the tests side by side, whatever the machine: each starts its own servers.
+AT_ONCE := -n 2 --dist worksteal
 CLIENTS_READY := $(CLIENTS:%=.envs/%/.ready)
 
 .DEFAULT_GOAL := help
@@ -16,10 +18,10 @@ run: $(READY) ## Serve on http://127.0.0.1:5000 with SQLite and a local folder
 	$(BIN)/riverrun server
 
 test: $(READY) clients databases azurite lint types ## All checks and all tests, with real clients and databases
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q $(AT_ONCE)
 
-test-quick: $(READY) ## The loop while you work: SQLite, no clients, buckets or hostile input; under a minute
-	$(BIN)/pytest -q -m "not slow and not client and not soak" --database sqlite --ignore tests/hostile \
+test-quick: $(READY) ## The loop while you work: SQLite, no clients, buckets or hostile input; about a minute
+	$(BIN)/pytest -q $(AT_ONCE) -m "not slow and not client and not soak" --database sqlite --ignore tests/hostile \
 		--ignore tests/artifacts --ignore tests/services --ignore tests/api/test_clouds.py \
 		--ignore tests/api/test_buckets.py --ignore tests/api/test_direct_artifacts.py
 

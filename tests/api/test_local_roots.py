@@ -9,6 +9,8 @@ from tests.api.files import LIST, PROXY
 from tests.api.protocol import accepted, not_found, refused, unique
 from tests.fixtures.server import Server, serving
 
+pytestmark = pytest.mark.slow
+
 
 def uri_of(server: Server, run_id: str) -> str:
     return server.get_run(run_id)["info"]["artifact_uri"]

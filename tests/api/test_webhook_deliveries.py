@@ -33,6 +33,8 @@ from tests.fixtures.server import Server, serving
 
 from riverrun.entities.webhooks import EVENTS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

@@ -25,6 +25,8 @@ from tests.api.webhooks import (
 from tests.fixtures.receiver import Reply, receiving
 from tests.fixtures.server import serving
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_secret_is_nowhere_to_be_read(tmp_path: Path):
     with serving(tmp_path, environ=OPEN) as server, receiving() as receiver:

@@ -14,6 +14,8 @@ from tests.cli.test_commands import riverrun
 from tests.fixtures.databases import Databases
 from tests.fixtures.server import Server, serving
 
+pytestmark = pytest.mark.slow
+
 HEX = "[0-9a-f]{32}"
 
 

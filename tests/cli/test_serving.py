@@ -20,6 +20,8 @@ import pytest
 from riverrun.asgi.server import open_sockets
 from riverrun.settings_values import SettingsError
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[1] / "fixtures" / "serving.py"
 
 
