@@ -1,5 +1,6 @@
 import asyncio
 import ssl
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,17 @@ def test_a_missing_file_is_no_password(tmp_path: Path):
 def test_a_command_that_fails_is_no_password(script: str, reason: str):
     sentence = refusal(Password(command=("sh", "-c", script)))
     assert sentence == f"There is no password for the database: {reason}."
+
+
+def test_a_command_is_ended_whose_output_fills_the_pipe():
+    """What is not read keeps the pipe open; a large pipe gives more at once than is read."""
+    script = (
+        "import fcntl, os\n"
+        "fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)\n"
+        "while True: os.write(1, b'x' * (1 << 20))"
+    )
+    endless = Password(command=(sys.executable, "-c", script))
+    assert "a line without an end" in refusal(endless)
 
 
 def test_a_command_that_is_not_there_is_no_password():

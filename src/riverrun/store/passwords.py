@@ -58,6 +58,9 @@ async def _printed_line(command: tuple[str, ...]) -> str:
         if process.returncode is None:
             # The command may have started others; all of them are in its session.
             os.killpg(process.pid, signal.SIGKILL)
+            # What nobody reads keeps the pipe open, and `wait` waits for its end, too.
+            if process.stdout:
+                await process.stdout.read()
             await process.wait()
     if code:
         raise _no_password(f"its command ended with code {code}")
