@@ -39,12 +39,34 @@ class ResourceDoesNotExist(TrackingError):
     code = "RESOURCE_DOES_NOT_EXIST"
 
 
+class NoSuchResource(ResourceDoesNotExist):
+    """Something that is granted, an experiment, a run or a model, is not there. Only those who may
+    see everything are told so: to others it is as if they were denied.
+    """
+
+
 class ResourceAlreadyExists(TrackingError):
     code = "RESOURCE_ALREADY_EXISTS"
 
 
 class PermissionDenied(TrackingError):
     code = "PERMISSION_DENIED"
+
+
+class Unauthenticated(TrackingError):
+    """Nobody is known by these credentials, or none were given."""
+
+    code = "UNAUTHENTICATED"
+
+
+class TooManyRequests(TrackingError):
+    """Nothing was done; the same call may come again after `retry_after_s` seconds."""
+
+    code = "REQUEST_LIMIT_EXCEEDED"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class RequestTooLarge(TrackingError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from riverrun.services.retention import read_age
-from riverrun.settings_artifacts import ArtifactSettings
+from riverrun.settings_access import AccessSettings
 from riverrun.settings_database import CONNECTIONS_MIN, DatabaseSettings
 from riverrun.settings_field import Setting, as_setting, setting
 from riverrun.settings_upstream import UVICORN_ARGUMENTS, UVICORN_OPTIONS, refuse_unserved
@@ -37,7 +37,7 @@ AGE = Kind("an age such as 90d or 36h, or forever", read_age)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(ArtifactSettings):
+class Settings(AccessSettings):
     """What the operator decided. Only `wiring` and `cli` read it; other code is given values."""
 
     host: str = setting(
@@ -257,7 +257,7 @@ class Settings(ArtifactSettings):
     )
 
     def __post_init__(self) -> None:
-        ArtifactSettings.__post_init__(self)  # A class with slots has no super() here.
+        AccessSettings.__post_init__(self)  # A class with slots has no super() here.
         if self.pool_connections < CONNECTIONS_MIN:
             raise SettingsError(
                 f"--workers {self.workers} share {self.database_connections} connections to the "

@@ -126,13 +126,6 @@ UPSTREAM_OPTIONS = (
         is_flag=True,
     ),
     UpstreamOption(
-        "app_name",
-        ("--app-name",),
-        (),
-        "refused",
-        "logins come with a later release, and without them everybody could enter",
-    ),
-    UpstreamOption(
         "enable_workspaces",
         ("--enable-workspaces", "--disable-workspaces"),
         ("MLFLOW_ENABLE_WORKSPACES",),

@@ -14,22 +14,27 @@ from riverrun.artifacts.contract import ArtifactStore
 from riverrun.artifacts.local import LocalStore
 from riverrun.artifacts.opened import Stores
 from riverrun.artifacts.resolve import open_store
-from riverrun.asgi.app import Application, Lifecycle
+from riverrun.asgi.app import Application, Lifecycle, Page
 from riverrun.asgi.middleware.access_log import AccessLog
 from riverrun.asgi.middleware.compression import Compression
 from riverrun.asgi.middleware.forwarded import ForwardedHeaders
 from riverrun.asgi.middleware.hosts import HostCheck, HostRule, OriginRule
 from riverrun.asgi.middleware.request_id import RequestId
-from riverrun.auth.viewer import everybody
+from riverrun.auth.levels import public, read
+from riverrun.auth.viewer import Authenticate, everybody
 from riverrun.errors import TemporarilyUnavailable
 from riverrun.obs.health import probes
 from riverrun.outbound.client import Client
 from riverrun.outbound.guard import Rules
 from riverrun.services.artifacts import Artifacts
+from riverrun.services.audit import Audit
+from riverrun.services.authentication import Authentication
 from riverrun.services.background import Background, Work
 from riverrun.services.compaction import Compactor
 from riverrun.services.direct_transfers import DirectTransfers, TransferRules
+from riverrun.services.epoch import Epoch
 from riverrun.services.experiments import ArtifactRules, Experiments
+from riverrun.services.first_admin import ConfiguredAdmin, ensure_admin
 from riverrun.services.key_names import KeyNames
 from riverrun.services.lineage import Lineage
 from riverrun.services.logged_models import LoggedModels
@@ -37,6 +42,7 @@ from riverrun.services.metrics import MetricReader
 from riverrun.services.model_sources import SourceRules
 from riverrun.services.model_versions import ModelVersions
 from riverrun.services.outbox import Outbox
+from riverrun.services.permissions import ACCESS_EPOCH, Permissions
 from riverrun.services.registered_models import RegisteredModels
 from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import Runs
@@ -47,15 +53,18 @@ from riverrun.services.webhook_secrets import WebhookSecrets
 from riverrun.services.webhook_sender import WebhookSender
 from riverrun.services.webhooks import Webhooks
 from riverrun.settings import Settings
+from riverrun.settings_access import access_rules
 from riverrun.store.databases import open_engine
 from riverrun.store.engine import Engine
 from riverrun.store.pool import PoolRules
 from riverrun.ui.landing import LandingPage
 
 ARTIFACT_THREADS = 16
+"""Disk calls at once: most of them wait for fsync, not for the processor."""
 PREPARE_S_MAX = 4
 """How long the start waits for the artifact store: without it, all but the files can be served."""
-"""Disk calls at once: most of them wait for fsync, not for the processor."""
+PUBLIC_PAGES = frozenset({"/health", "/livez", "/readyz"})
+"""What is shown without a login."""
 
 
 class Server:
@@ -70,6 +79,8 @@ class Server:
         self._deliverer: Deliverer | None = None
         self._stores_work: Background | None = None
         self._retention: Background | None = None
+        self._access: Background | None = None
+        self._authentication: Authentication | None = None
 
     async def start(self) -> Services:
         """Raises TrackingError with one sentence when the server cannot start."""
@@ -100,8 +111,11 @@ class Server:
         compactor.start()
         webhooks = self._opened_webhooks(engine, outbox)
         self._start_retention(engine, stores)
+        audit = Audit(engine)
         return Services(
-            authenticate=everybody,
+            authenticate=await self._guarded(engine, audit),
+            permissions=Permissions(engine),
+            audit=audit,
             experiments=experiments,
             runs=runs,
             run_writer=RunWriter(engine, key_names=key_names, compactor=compactor, values=values),
@@ -120,6 +134,25 @@ class Server:
             storage=Storage(engine, stores),
             document=openapi_document,
         )
+
+    async def _guarded(self, engine: Engine, audit: Audit) -> Authenticate:
+        """Who may enter; with access control there is a first admin, or a link for one, then."""
+        if not self._settings.has_access_control:
+            return everybody
+        rules = access_rules(self._settings)
+        authentication = self._authentication = Authentication(
+            engine,
+            Epoch(engine, ACCESS_EPOCH),
+            audit,
+            default=rules.default,
+            requests_per_s=self._settings.requests_per_second,
+        )
+        if rules.admin_password:
+            admin = ConfiguredAdmin(rules.admin_username, rules.admin_password)
+            await ensure_admin(engine, audit, admin, authentication)
+        self._access = Background(audit.write_notes)
+        self._access.start()
+        return authentication
 
     def _opened_webhooks(self, engine: Engine, outbox: Outbox) -> Webhooks:
         """And starts to deliver."""
@@ -192,6 +225,10 @@ class Server:
         self._retention.start()
 
     async def stop(self) -> None:
+        if self._access is not None:
+            await self._access.stop()
+        if self._authentication is not None:
+            await self._authentication.close()
         if self._retention is not None:
             await self._retention.stop()
         if self._stores_work is not None:
@@ -234,7 +271,10 @@ def build(settings: Settings, environ: Mapping[str, str] | None = None) -> ASGIA
     server = Server(settings, environ)
     prefix = settings.static_prefix
     landing = LandingPage(prefix=prefix)
-    pages: dict[str, ASGIApp] = {**probes(server.ready), "/": landing, "": landing}
+    pages = {
+        path: Page(page, public() if path in PUBLIC_PAGES else read("server"))
+        for path, page in {**probes(server.ready), "/": landing, "": landing}.items()
+    }
     app: ASGIApp = Application(
         routes(),
         Lifecycle(server.start, server.stop),

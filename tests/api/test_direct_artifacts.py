@@ -1,6 +1,6 @@
 """Runs whose artifacts lie in a bucket: what the server opens, signs and hands out."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.fixtures.clouds import Answered, Bucket, Cloud, cloud
 
 from riverrun.artifacts.contract import READ_BYTES_MAX
 from riverrun.auth.levels import Level
-from riverrun.auth.viewer import DEFAULT_WORKSPACE, Authenticate, Viewer
+from riverrun.auth.viewer import DEFAULT_WORKSPACE, Asking, Authenticate, Viewer
 from riverrun.errors import PermissionDenied
 from riverrun.services.direct_transfers import TransferRules, is_public
 
@@ -141,8 +141,8 @@ class Confined(Viewer):
 
 
 def confined_to(experiment_id: str) -> Authenticate:
-    async def authenticate(headers: Mapping[bytes, bytes]) -> Viewer:
-        del headers
+    async def authenticate(asking: Asking) -> Viewer:
+        del asking
         return Confined(experiment_id, DEFAULT_WORKSPACE, all_powerful=False)
 
     return authenticate

@@ -11,7 +11,7 @@ from tests.fixtures.counting import CountingEngine
 from tests.fixtures.databases import Databases
 from tests.store.engines import opened
 
-from riverrun.auth.viewer import Viewer, everybody
+from riverrun.auth.viewer import Asking, Viewer, everybody
 from riverrun.services.compaction import Compactor
 from riverrun.services.experiments import ArtifactRules, ExperimentQuery, Experiments
 from riverrun.services.key_names import KeyNames
@@ -91,7 +91,7 @@ async def housed(database: str) -> AsyncGenerator[House]:
         outbox = Outbox()
         house = House(
             engine,
-            await everybody({}),
+            await everybody(Asking({}, None)),
             compactor,
             Experiments(engine, rules),
             Runs(engine, outbox, key_names=key_names, compactor=compactor, values=values),

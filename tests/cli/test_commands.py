@@ -37,11 +37,8 @@ def test_help_lists_the_commands_in_both_spellings(tmp_path: Path):
     ("arguments", "sentence"),
     [
         (
-            ["--app-name", "basic-auth"],
-            (
-                "--app-name is not supported yet: logins come with a later release, and without"
-                " them everybody could enter."
-            ),
+            ["--app-name", "oidc-auth"],
+            "--app-name cannot be 'oidc-auth': expected basic-auth.",
         ),
         (
             ["-p", "http"],

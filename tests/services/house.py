@@ -10,7 +10,7 @@ from tests.store.engines import play as play_on_engine
 from riverrun.artifacts.contract import ArtifactStore
 from riverrun.artifacts.memory import MemoryStore
 from riverrun.artifacts.opened import Stores
-from riverrun.auth.viewer import Viewer, everybody
+from riverrun.auth.viewer import Asking, Viewer, everybody
 from riverrun.services.compaction import Compactor
 from riverrun.services.experiments import ArtifactRules, Experiments
 from riverrun.services.garbage import Asked, Garbage, Outcome
@@ -121,7 +121,7 @@ async def house_on(engine: Engine, store: ArtifactStore) -> House:
         engine,
         store,
         stores,
-        await everybody({}),
+        await everybody(Asking({}, None)),
         experiments,
         compactor,
         Runs(engine, outbox, key_names=key_names, compactor=compactor, values=values),

@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 from riverrun.auth.viewer import Authenticate, Viewer
 from riverrun.services.artifacts import Artifacts
+from riverrun.services.audit import Audit
 from riverrun.services.direct_transfers import DirectTransfers
 from riverrun.services.experiments import Experiments
 from riverrun.services.lineage import Lineage
 from riverrun.services.logged_models import LoggedModels
 from riverrun.services.metrics import MetricReader
 from riverrun.services.model_versions import ModelVersions
+from riverrun.services.permissions import Permissions
 from riverrun.services.registered_models import RegisteredModels
 from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import Runs
@@ -20,6 +22,8 @@ from riverrun.services.webhooks import Webhooks
 @dataclass(frozen=True, slots=True)
 class Services:
     authenticate: Authenticate
+    permissions: Permissions
+    audit: Audit
     experiments: Experiments
     runs: Runs
     run_writer: RunWriter

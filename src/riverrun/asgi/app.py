@@ -14,15 +14,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from riverrun.api.call import Answer, Call, Services
 from riverrun.api.routes import Route, Source
 from riverrun.asgi.routes import Found, RouteTable
-from riverrun.auth.levels import Level
-from riverrun.auth.viewer import DEFAULT_WORKSPACE
+from riverrun.auth.levels import Action, Level
+from riverrun.auth.viewer import DEFAULT_WORKSPACE, Asking, Undecided, Viewer, everybody
 from riverrun.errors import (
     FeatureDisabled,
     InternalError,
     InvalidParameterValue,
+    NoSuchResource,
+    PermissionDenied,
     RequestTooLarge,
     TemporarilyUnavailable,
+    TooManyRequests,
     TrackingError,
+    Unauthenticated,
 )
 from riverrun.obs.logs import Log
 from riverrun.wire.codec import Reader, encode, with_path
@@ -31,7 +35,10 @@ from riverrun.wire.errors import ErrorEnvelope, envelope_of, status_of
 log = Log("riverrun.app")
 
 JSON = (b"content-type", b"application/json")
+CHALLENGE = (b"www-authenticate", b'Basic realm="mlflow"')
 NOT_MODIFIED = 304
+DECISIONS_MAX = 16
+"""How often one request may ask what its viewer may do; most ask about one experiment or model."""
 
 
 class ClientGoneError(Exception):
@@ -46,15 +53,23 @@ class Lifecycle:
     stop: Callable[[], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An application at a fixed path that is no API, and what access control asks for there."""
+
+    app: ASGIApp
+    action: Action
+
+
 class Application:
-    """Requests to routes. `pages` are the applications at fixed paths that are no API."""
+    """Requests to routes and pages."""
 
     def __init__(
         self,
         routes: tuple[Route, ...],
         lifecycle: Lifecycle,
         *,
-        pages: Mapping[str, ASGIApp],
+        pages: Mapping[str, Page],
         prefix: str,
         request_bytes_max: int,
     ) -> None:
@@ -69,7 +84,7 @@ class Application:
         if scope["type"] == "lifespan":
             return self._live(receive, send)
         if page := self._pages.get(scope["path"]):
-            return _page(page, scope, receive, send)
+            return self._show(page, scope, receive, send)
         return self._respond(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -83,6 +98,15 @@ class Application:
         await receive()
         await self._lifecycle.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _show(self, page: Page, scope: Scope, receive: Receive, send: Send) -> None:
+        if page.action.level is not Level.PUBLIC:
+            try:
+                await self._viewer(page.action, dict(scope["headers"]), scope)
+            except TrackingError as error:
+                await _send_error(error, send)
+                return
+        await _page(page.app, scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The only place where an error becomes an answer."""
@@ -109,13 +133,8 @@ class Application:
 
     async def _answer(self, found: Found, scope: Scope, receive: Receive) -> object:
         route, rest, values = found
-        services = self._services
-        if services is None:
-            raise TemporarilyUnavailable("The server is starting; try again in a second.")
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if route.action.level is not Level.PUBLIC:
-            _refuse_workspace(headers)
-        viewer = await services.authenticate(headers)
+        viewer = await self._viewer(route.action, headers, scope)
         reader = self._readers[route.message]
         if route.source is Source.JSON:
             _require_json(scope["method"], headers)
@@ -128,8 +147,26 @@ class Application:
         if values:
             _decoded(scope["raw_path"])
             message = with_path(message, values)
-        call = Call(services, viewer, path, headers, partial(_chunks, receive))
-        return await route.endpoint(call, message)
+        call = Call(self._running, viewer, path, headers, partial(_chunks, receive))
+        if viewer.user_id is None:
+            return await route.endpoint(call, message)
+        return await _decided(route, call, message)
+
+    @property
+    def _running(self) -> Services:
+        if self._services is None:
+            raise TemporarilyUnavailable("The server is starting; try again in a second.")
+        return self._services
+
+    async def _viewer(self, action: Action, headers: Mapping[bytes, bytes], scope: Scope) -> Viewer:
+        asking = Asking(headers, scope.get("client"))
+        if action.level is Level.PUBLIC:
+            return await everybody(asking)
+        services = self._running
+        _refuse_workspace(headers)
+        viewer = await services.authenticate(asking)
+        viewer.check_scope(action)
+        return viewer
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         length = headers.get(b"content-length", b"")
@@ -157,6 +194,29 @@ class Application:
             f"The request body is larger than {self._request_bytes_max} bytes, the limit of this "
             "server (--request-bytes-max)."
         )
+
+
+async def _decided(route: Route, call: Call, message: object) -> object:
+    """The endpoint, again whenever something that it asked was decided in the meantime: nothing is
+    written before all is decided, and no body is read.
+
+    What is missing and what is out of sight are the same to all but admins.
+    """
+    try:
+        for _ in range(DECISIONS_MAX):
+            try:
+                return await route.endpoint(call, message)
+            except Undecided as undecided:
+                await call.services.permissions.decide(call.viewer, undecided.resources)
+        return await route.endpoint(call, message)  # What is undecided now is denied.
+    except (PermissionDenied, NoSuchResource) as error:
+        if call.viewer.all_powerful:
+            raise
+        call.services.audit.denied(route.action, error.message, by=call.viewer)
+        raise PermissionDenied(
+            f"Permission denied: {route.action.level.name} on this {route.action.resource} was not "
+            "granted to you, or there is none."
+        ) from error
 
 
 async def _page(page: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -276,8 +336,10 @@ async def _send_stream(
 
 async def _send_error(error: TrackingError, send: Send) -> None:
     headers = (JSON,)
-    if isinstance(error, TemporarilyUnavailable):
+    if isinstance(error, TemporarilyUnavailable | TooManyRequests):
         headers = (JSON, (b"retry-after", b"%d" % error.retry_after_s))
+    elif isinstance(error, Unauthenticated):
+        headers = (JSON, CHALLENGE)
     await _send_body(status_of(error), encode(envelope_of(error)), headers, send)
 
 

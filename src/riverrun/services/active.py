@@ -1,6 +1,6 @@
 from riverrun.auth.levels import Level
 from riverrun.auth.viewer import Viewer
-from riverrun.errors import InvalidParameterValue, ResourceDoesNotExist
+from riverrun.errors import InvalidParameterValue, NoSuchResource
 from riverrun.services import names
 from riverrun.store import experiments, runs
 from riverrun.store.engine import Tx
@@ -35,7 +35,7 @@ async def require_active_experiment(tx: Tx, experiment_id: int, viewer: Viewer) 
     viewer.require(Level.EDIT, experiment_id)
     experiment = await experiments.find_state(tx, experiment_id, workspace=viewer.workspace)
     if experiment is None:
-        raise ResourceDoesNotExist(f"No Experiment with id={experiment_id} exists")
+        raise NoSuchResource(f"No Experiment with id={experiment_id} exists")
     if experiment.lifecycle_stage != "active":
         raise InvalidParameterValue(
             f"The experiment {experiment_id} must be in the 'active' state. "

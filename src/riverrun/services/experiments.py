@@ -1,26 +1,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from riverrun.artifacts.resolve import join_uri, validate_artifact_location
 from riverrun.auth.levels import Level
-from riverrun.auth.viewer import DEFAULT_WORKSPACE, Viewer
+from riverrun.auth.viewer import DEFAULT_WORKSPACE, EXPERIMENT, Resource, Viewer
 from riverrun.clock import now_ms
 from riverrun.entities.datasets import DatasetSummary
 from riverrun.entities.experiments import Experiment
 from riverrun.errors import (
     InvalidParameterValue,
     InvalidState,
+    NoSuchResource,
     ResourceAlreadyExists,
     ResourceDoesNotExist,
 )
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import EXPERIMENTS
 from riverrun.services import limits, names
+from riverrun.services.permissions import ACCESS_EPOCH, grant_to_creator, readable_experiments
 from riverrun.services.retention import check_retention_tag
-from riverrun.store import datasets, experiment_search
+from riverrun.store import datasets, epochs, experiment_search
 from riverrun.store import experiments as store
 from riverrun.store.change import Change
-from riverrun.store.dialects import Sql
 from riverrun.store.engine import ConflictError, Engine, Tx
 from riverrun.store.experiments import ExperimentState, NewExperiment
 from riverrun.store.filters import View
@@ -103,9 +105,12 @@ class Experiments:
             await self._insert(tx, experiment_id, new)
             for key, value in checked.items():
                 await store.set_tag(tx, experiment_id, key, value, by=viewer.name)
+            await grant_to_creator(tx, Resource(EXPERIMENT, experiment_id), viewer)
             return experiment_id
 
-        return str(await self._engine.write(work))
+        experiment_id = await self._engine.write(work)
+        viewer.rights.forget(Resource(EXPERIMENT, experiment_id))
+        return str(experiment_id)
 
     async def _insert(self, tx: Tx, experiment_id: int, new: NewExperiment) -> None:
         location = new.artifact_location or join_uri(self._artifacts.root, str(experiment_id))
@@ -152,8 +157,8 @@ class Experiments:
                 f"Invalid value {limit} for parameter 'max_results' supplied: it must be a "
                 f"positive integer of at most {limits.EXPERIMENTS_PAGE_MAX}."
             )
-        search = experiment_search.ExperimentQuery(
-            where=_readable(viewer),
+        search = partial(
+            experiment_search.ExperimentQuery,
             filter=parse_filter(query.filter, EXPERIMENTS),
             order_by=parse_order_by(query.order_by, EXPERIMENTS),
             view=View(query.view),
@@ -162,7 +167,8 @@ class Experiments:
         )
 
         async def work(tx: Tx) -> ExperimentPage:
-            page = await experiment_search.search(tx, search)
+            where = await readable_experiments(tx, viewer)
+            page = await experiment_search.search(tx, search(where=where))
             return ExperimentPage(
                 await store.find_all(tx, list(page.experiment_ids)), page.next_page_token
             )
@@ -179,6 +185,7 @@ class Experiments:
             if experiment.lifecycle_stage != "active":
                 raise InvalidState("Cannot rename a non-active experiment.")
             await store.rename(tx, key, name, change)
+            await epochs.bump(tx, ACCESS_EPOCH)  # Another pattern may match it now.
 
         try:
             await self._engine.write(work)
@@ -204,7 +211,7 @@ class Experiments:
         async def work(tx: Tx) -> None:
             experiment = await _take(tx, key, Level.MANAGE, viewer)
             if experiment.lifecycle_stage != origin:
-                raise _not_found(experiment_id)
+                raise ResourceDoesNotExist(_not_found(experiment_id).message)
             await store.set_lifecycle(tx, key, target, change)
 
         await self._engine.write(work)
@@ -240,10 +247,9 @@ class Experiments:
                 f"Got {len(experiment_ids)}."
             )
         keys = [names.experiment_key(experiment_id) for experiment_id in experiment_ids]
-        for key in keys:
-            viewer.require(Level.READ, key)
+        shown = viewer.readable(keys)
         return await self._engine.read(
-            lambda tx: datasets.summaries(tx, keys, limits.DATASET_SUMMARIES_MAX)
+            lambda tx: datasets.summaries(tx, shown, limits.DATASET_SUMMARIES_MAX)
         )
 
 
@@ -269,15 +275,8 @@ def _new(*, everybody: str, name: str) -> NewExperiment:
     return NewExperiment(DEFAULT_WORKSPACE, name, "", everybody, now_ms())
 
 
-def _readable(viewer: Viewer) -> Sql:
-    """What the viewer may read, as a condition of the query: a page is as full as it can be."""
-    if not viewer.all_powerful:
-        return Sql("1 = 0")
-    return Sql("e.workspace = ?", (viewer.workspace,))
-
-
-def _not_found(experiment_id: str) -> ResourceDoesNotExist:
-    return ResourceDoesNotExist(f"No Experiment with id={experiment_id} exists")
+def _not_found(experiment_id: str) -> NoSuchResource:
+    return NoSuchResource(f"No Experiment with id={experiment_id} exists")
 
 
 def _already_exists(name: str) -> ResourceAlreadyExists:

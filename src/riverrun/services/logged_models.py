@@ -206,10 +206,8 @@ class LoggedModels:
         tree = parse_filter(query.filter, LOGGED_MODELS)
         orders = _orders(query.order_by)
         _check_datasets(query.datasets)
-        for experiment_id in experiments:
-            viewer.require(Level.READ, experiment_id)
         search = logged_model_search.LoggedModelQuery(
-            experiment_ids=experiments,
+            experiment_ids=viewer.readable(experiments),
             filter=tree,
             datasets=tuple(query.datasets),
             order_by=orders,

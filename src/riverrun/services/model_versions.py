@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from riverrun.auth.levels import Level
@@ -22,6 +23,7 @@ from riverrun.services.model_sources import (
     resolve_source,
 )
 from riverrun.services.outbox import Event, Outbox
+from riverrun.services.permissions import readable_models
 from riverrun.services.references import hold
 from riverrun.services.registered_models import (
     RegistrySearch,
@@ -220,12 +222,12 @@ class ModelVersions:
         await self._written(work)
 
     async def search(self, asked: RegistrySearch, *, viewer: Viewer) -> ModelVersionPage:
-        viewer.require(Level.READ, None)
         limit = limits.MODEL_VERSIONS_PAGE_MAX
         if asked.max_results is not None:
             wanted = check_page_size(asked.max_results, limits.MODEL_VERSIONS_ASKED_MAX)
             limit = min(wanted, limit)
-        query = RegistryQuery(
+        query = partial(
+            RegistryQuery,
             kind=registry_search.VERSIONS,
             workspace=viewer.workspace,
             filter=parse_filter(asked.filter, MODEL_VERSIONS),
@@ -235,7 +237,8 @@ class ModelVersions:
         )
 
         async def work(tx: Tx) -> ModelVersionPage:
-            page = await registry_search.search(tx, query)
+            seen = await readable_models(tx, viewer)
+            page = await registry_search.search(tx, query(seen=seen))
             keys = [(model_id, version) for model_id, version in page.rows]
             versions = await store.find_all(tx, keys)
             return ModelVersionPage(versions, page.next_page_token)

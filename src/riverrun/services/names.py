@@ -4,7 +4,7 @@ import posixpath
 import re
 from functools import lru_cache
 
-from riverrun.errors import InvalidParameterValue, ResourceDoesNotExist
+from riverrun.errors import InvalidParameterValue, NoSuchResource, ResourceDoesNotExist
 from riverrun.services import limits
 from riverrun.store.model_versions import Stage
 
@@ -96,8 +96,8 @@ def is_run_id(run_id: str) -> bool:
     return _RUN_ID.fullmatch(run_id) is not None
 
 
-def run_not_found(run_id: str) -> ResourceDoesNotExist:
-    return ResourceDoesNotExist(f"Run with id={run_id[:256]} not found")
+def run_not_found(run_id: str) -> NoSuchResource:
+    return NoSuchResource(f"Run with id={run_id[:256]} not found")
 
 
 def check_run_id_shape(run_id: str) -> None:
@@ -117,8 +117,8 @@ def is_model_id(model_id: str) -> bool:
     return _MODEL_ID.fullmatch(model_id) is not None
 
 
-def model_not_found(model_id: str) -> ResourceDoesNotExist:
-    return ResourceDoesNotExist(f"Logged model with ID '{model_id[:256]}' not found.")
+def model_not_found(model_id: str) -> NoSuchResource:
+    return NoSuchResource(f"Logged model with ID '{model_id[:256]}' not found.")
 
 
 def unknown_model(model_id: str) -> InvalidParameterValue:
@@ -170,8 +170,8 @@ def check_registered_model_name(name: str | None) -> str:
     return check_length(name, limits.REGISTERED_MODEL_NAME_LENGTH_MAX, "name")
 
 
-def registered_model_not_found(name: str) -> ResourceDoesNotExist:
-    return ResourceDoesNotExist(f"Registered Model with name={name[:256]} not found")
+def registered_model_not_found(name: str) -> NoSuchResource:
+    return NoSuchResource(f"Registered Model with name={name[:256]} not found")
 
 
 def model_version_not_found(name: str, version: int) -> ResourceDoesNotExist:

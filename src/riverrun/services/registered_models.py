@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from riverrun.auth.levels import Level
-from riverrun.auth.viewer import Viewer
+from riverrun.auth.viewer import REGISTERED_MODEL, Resource, Viewer
 from riverrun.clock import new_run_id, now_ms
 from riverrun.entities.registry import ModelVersion, RegisteredModel, RegistryChange
 from riverrun.errors import InvalidParameterValue, ResourceAlreadyExists
@@ -14,6 +15,12 @@ from riverrun.search.fields import PROMPT_TAG, REGISTERED_MODELS
 from riverrun.services import events, limits, names
 from riverrun.services.model_documents import Built, ModelDocuments
 from riverrun.services.outbox import Outbox
+from riverrun.services.permissions import (
+    grant_to_creator,
+    readable_models,
+    rename_grants,
+    sweep_grants,
+)
 from riverrun.services.values import Pairs
 from riverrun.store import model_versions, registry_history, registry_search
 from riverrun.store import registered_models as store
@@ -84,12 +91,15 @@ class RegisteredModels:
                 raise _already_exists(existing, is_prompt=new.is_prompt)
             await store.insert(tx, new, change)
             await store.set_tags(tx, new.registered_model_id, checked, by=viewer.name)
+            await grant_to_creator(tx, Resource(REGISTERED_MODEL, name), viewer)
             of = registry_history.Model(new.registered_model_id, viewer.workspace, name)
             await registry_history.append(tx, of, [Entry(Kind.CREATED)], change)
             await self._outbox.add(tx, event, workspace=viewer.workspace, at_ms=change.at_ms)
             return await _found(tx, new.registered_model_id)
 
-        return await self._written(work)
+        created = await self._written(work)
+        viewer.rights.forget(Resource(REGISTERED_MODEL, name))
+        return created
 
     async def get(self, name: str, *, viewer: Viewer) -> bytes:
         """As JSON."""
@@ -117,6 +127,7 @@ class RegisteredModels:
             if existing is not None and new_name != name:
                 raise _already_exists(existing, is_prompt=model.is_prompt)
             await store.rename(tx, model.registered_model_id, new_name, change)
+            await rename_grants(tx, viewer.workspace, name, new_name)
             if new_name != name:
                 entry = Entry(Kind.RENAMED, old=name, new=new_name)
                 await record(tx, replace(model, name=new_name), [entry], change, viewer)
@@ -148,16 +159,17 @@ class RegisteredModels:
         async def work(tx: Tx) -> None:
             model = await take_model(tx, name, Level.MANAGE, viewer)
             await store.delete(tx, model.registered_model_id)
+            await sweep_grants(tx, viewer.workspace, name)
             await record(tx, model, [Entry(Kind.DELETED)], change, viewer)
 
         await self._written(work)
 
     async def search(self, asked: RegistrySearch, *, viewer: Viewer) -> RegisteredModelPage:
-        viewer.require(Level.READ, None)
         limit = limits.REGISTERED_MODELS_PAGE_DEFAULT
         if asked.max_results is not None:
             limit = check_page_size(asked.max_results, limits.REGISTERED_MODELS_PAGE_MAX)
-        query = RegistryQuery(
+        query = partial(
+            RegistryQuery,
             kind=registry_search.MODELS,
             workspace=viewer.workspace,
             filter=parse_filter(asked.filter, REGISTERED_MODELS),
@@ -167,7 +179,8 @@ class RegisteredModels:
         )
 
         async def work(tx: Tx) -> tuple[RegisteredModelPage, Built]:
-            page = await registry_search.search(tx, query)
+            seen = await readable_models(tx, viewer)
+            page = await registry_search.search(tx, query(seen=seen))
             models, built = await self._documents.of(tx, dict(page.rows))
             return RegisteredModelPage(models, page.next_page_token), built
 

@@ -225,10 +225,8 @@ class Runs:
         experiments = [names.experiment_key(each) for each in query.experiment_ids]
         tree = parse_filter(query.filter, RUNS)
         order = parse_order_by(query.order_by, RUNS)
-        for experiment_id in experiments:
-            viewer.require(Level.READ, experiment_id)
         search = run_search.RunQuery(
-            experiment_ids=experiments,
+            experiment_ids=viewer.readable(experiments),
             filter=tree,
             order_by=order,
             view=View(query.view),

@@ -48,6 +48,10 @@ class Dialect(Protocol):
         """`%` stands for any text and `_` for one character; nothing escapes them. Case counts."""
         ...
 
+    def glob(self, text: LiteralString, pattern: str) -> Sql:
+        """`*` stands for any text and everything else for itself. Case counts."""
+        return Sql(f"{text} LIKE ? ESCAPE '|'", (_glob_as_like(pattern),))
+
     def ilike(self, text: LiteralString, pattern: str) -> Sql:
         """Like `like`, but for letters whose lower case is one character case does not count."""
         ...
@@ -134,6 +138,9 @@ class SqliteDialect(Dialect):
         # LIKE ignores the case of ASCII letters; GLOB does not. Its own signs go into brackets.
         glob = re.sub(r"[*?\[]", r"[\g<0>]", pattern).replace("%", "*").replace("_", "?")
         return Sql(f"{text} GLOB ?", (glob,))
+
+    def glob(self, text: LiteralString, pattern: str) -> Sql:
+        return Sql(f"{text} GLOB ?", (re.sub(r"[?\[]", r"[\g<0>]", pattern),))
 
     def ilike(self, text: LiteralString, pattern: str) -> Sql:
         if pattern.isascii():
@@ -385,6 +392,10 @@ def _beginning(column: LiteralString) -> LiteralString:
 def _without_escapes(pattern: str) -> str:
     """For LIKE with the escape character `|`."""
     return pattern.replace("|", "||")
+
+
+def _glob_as_like(pattern: str) -> str:
+    return re.sub(r"[|%_]", r"|\g<0>", pattern).replace("*", "%")
 
 
 def _is_number(text: LiteralString) -> LiteralString:

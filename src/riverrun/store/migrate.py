@@ -13,7 +13,7 @@ from riverrun.obs.logs import Log
 from riverrun.store.session import SchemaSession
 from riverrun.store.urls import DatabaseUrl
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest step in `migrations/versions`; a test holds it to that."""
 VERSION_TABLE = "riverrun_schema_version"
 """Not Alembic's default name: other tools keep theirs in the same database under that one."""

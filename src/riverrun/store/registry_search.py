@@ -110,7 +110,9 @@ VERSIONS = RegistryKind(
 
 @dataclass(frozen=True, slots=True)
 class RegistryQuery:
-    """Prompts are found only when the filter asks for them."""
+    """Prompts are found only when the filter asks for them. `seen` is a condition of the caller's
+    own on alias `m`: which models may be seen, if not all.
+    """
 
     kind: RegistryKind
     workspace: str
@@ -118,6 +120,7 @@ class RegistryQuery:
     order_by: tuple[OrderBy, ...]
     max_results: int
     page_token: str = ""
+    seen: Sql | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +224,7 @@ def _statement(
             TRUE if rare_tag is None else Sql(kind.same(kind.alias, "t")),
             kind.joined,
             Sql("m.workspace = ?", (query.workspace,)),
+            query.seen or TRUE,
             TRUE if _asks_for_prompts(query.filter) else Sql(f"{kind.is_prompt} = 0"),
             TRUE if query.filter is None else compile_tree(query.filter, filters.test),
             TRUE if cursor.places is None else _beyond(terms, cursor.places),
