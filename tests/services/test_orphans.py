@@ -164,6 +164,23 @@ def test_all_in_the_folder_of_a_removed_experiment_is_one(tell: Callable[[Story]
     tell(story)
 
 
+def test_the_folders_of_workspaces_are_looked_into(tell: Callable[[Story], None]):
+    async def story(attic: Attic) -> None:
+        gone = await attic.removed_experiment()
+        await attic.put(
+            f"workspaces/team-a/{gone}/{LOST}/artifacts/a",
+            f"workspaces/team-b/{gone}/notes.txt",
+            "workspaces/team-a/notes.txt",
+            "workspaces/team-a/1000000/notes.txt",
+        )
+        assert await attic.orphans() == [
+            f"workspaces/team-a/{gone}/{LOST}",
+            f"workspaces/team-b/{gone}/notes.txt",
+        ]
+
+    tell(story)
+
+
 def test_an_experiment_with_a_place_of_its_own_is_looked_at_there(tell: Callable[[Story], None]):
     async def story(attic: Attic) -> None:
         house, gone = attic.house, await attic.removed_experiment()

@@ -8,6 +8,7 @@ from itertools import chain
 import pytest
 from tests.store.tables import Tables, tables_of
 
+from riverrun.auth.permissions import matches
 from riverrun.store.dialects import Bind, Dialect, Sql, fold
 
 LONG = "".join(random.Random(1).choices("abcdé日 ", k=8_000))
@@ -110,6 +111,45 @@ def test_like_is_exact_and_has_no_escapes(texts: Texts) -> None:
     for pattern in patterns():
         found = texts.found(texts.dialect.like("x.value", pattern))
         assert found == matching(pattern, sorted(TEXTS)), pattern
+
+
+def globs() -> Iterator[str]:
+    """Random parts of texts with stars in them, and with signs that mean something elsewhere."""
+    chance = random.Random(3)
+    for text in TEXTS:
+        start, end = sorted(chance.choices(range(min(len(text), 40) + 1), k=2))
+        signs = [*"*" * 3, *"%_?[]|\\^!", ""]
+        piece = "".join(
+            chance.choice(signs) if chance.random() < 0.2 else c for c in text[start:end]
+        )
+        yield chance.choice(["", "*", "**"]) + piece + chance.choice(["", "*", "*" + text[-1:]])
+    yield from (
+        "",
+        "*",
+        "**",
+        "***",
+        "[a]",
+        "[^b]*",
+        "a?b",
+        "a_b",
+        "a%b",
+        "a|b",
+        "a\\*b",
+        "*[*",
+        "?",
+    )
+
+
+def test_in_a_glob_all_but_a_star_means_itself_as_permissions_have_it(texts: Texts) -> None:
+    found_some = 0
+    for pattern in globs():
+        found = texts.found(texts.dialect.glob("x.value", pattern))
+        assert found == [text for text in sorted(TEXTS) if matches(pattern, text)], pattern
+        regex = re.compile(".*".join(map(re.escape, re.split(r"\*+", pattern))), re.DOTALL)
+        short = [text for text in sorted(TEXTS) if len(text) < 10]
+        assert [text for text in found if len(text) < 10] == list(filter(regex.fullmatch, short))
+        found_some += 0 < len(found) < len(TEXTS)
+    assert found_some > 20
 
 
 def test_ilike_folds_what_folds_to_one_character(texts: Texts, database_kind: str) -> None:

@@ -12,7 +12,6 @@ from tests.store.tables import Tables, tables_of
 from riverrun.errors import InvalidParameterValue
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import EXPERIMENTS
-from riverrun.store.dialects import Sql
 from riverrun.store.experiment_search import ExperimentPage, ExperimentQuery, search
 from riverrun.store.filters import View
 
@@ -34,7 +33,7 @@ def tables(database: str) -> Iterator[Tables]:
 
 def query(text: str = "", order_by: Sequence[str] = (), **more: Any) -> ExperimentQuery:
     default = ExperimentQuery(
-        where=Sql("e.workspace = ?", ("default",)),
+        workspace="default",
         filter=parse_filter(text, EXPERIMENTS),
         order_by=parse_order_by(order_by, EXPERIMENTS),
         view=View.ACTIVE_ONLY,
@@ -112,7 +111,7 @@ def test_a_filter_finds(tables: Tables, text: str, ids: list[int]) -> None:
 
 def test_a_token_belongs_to_its_query(tables: Tables) -> None:
     token = ask(tables, query(max_results=1)).next_page_token or ""
-    elsewhere = query(where=Sql("e.workspace = ?", ("other",)), page_token=token)
+    elsewhere = query(workspace="other", page_token=token)
     with pytest.raises(InvalidParameterValue, match="another filter"):
         ask(tables, elsewhere)
 

@@ -262,6 +262,8 @@ def of_logged_models(text: str) -> Ask:
 
 A, B = key(7), key(8)
 PAGE_OF_RUNS = [key(n) for n in range(100, 100 + PAGE)]
+AMONG = lineage.Range("default", None, 10)
+
 HOT: dict[str, Ask] = {
     "get run": lambda tx: documents.stored(tx, A),
     "assemble a run": lambda tx: documents.assemble(tx, [A]),
@@ -310,12 +312,12 @@ HOT: dict[str, Ask] = {
     "versions of a run": of_registry(VERSIONS, "run_id = 'r7'"),
     "versions with a tag": of_registry(VERSIONS, "tags.t = '7'"),
     "versions by update": of_registry(VERSIONS),
-    "lineage of a run": lambda tx: lineage.versions_of_run(tx, "r7", workspace="default", limit=10),
+    "lineage of a run": lambda tx: lineage.versions_of_run(tx, "r7", AMONG),
     "runs that watch": lambda tx: lineage.monitoring_runs(
-        tx, KEYS["mlflow.runName"], "run-7", workspace="default", limit=10
+        tx, KEYS["mlflow.runName"], "run-7", AMONG
     ),
     "history of a model": lambda tx: registry_history.page(
-        tx, "default", "model7", before_seq=None, limit=10
+        tx, registry_history.Asked("default", "model7"), before_seq=None, limit=10
     ),
     "logged model": lambda tx: logged_models.find_all(tx, [A], points_per_metric=10),
     "logged models by name": of_logged_models("name = 'lm7'"),

@@ -163,16 +163,15 @@ def test_the_newest_of_each_stage_are_found_without_the_others(models: int):
     assert len(of_versions) == 2
 
 
+AMONG = lineage.Range("default", None, 10)
 READS: dict[str, Ask] = {
     "registered model": lambda tx: registered_models.find_all(tx, [A]),
     "page of models": lambda tx: registered_models.find_all(tx, [A, B]),
     "version": lambda tx: model_versions.find(tx, (A, 1)),
     "page of versions": lambda tx: model_versions.find_all(tx, [(A, 1), (B, 2)]),
     "others in a stage": lambda tx: model_versions.in_stage(tx, A, model_versions.Stage.PRODUCTION),
-    "versions of a run": lambda tx: lineage.versions_of_run(tx, "r", workspace="default", limit=10),
-    "monitoring runs": lambda tx: lineage.monitoring_runs(
-        tx, 1, "models:/a/1", workspace="default", limit=10
-    ),
+    "versions of a run": lambda tx: lineage.versions_of_run(tx, "r", AMONG),
+    "monitoring runs": lambda tx: lineage.monitoring_runs(tx, 1, "models:/a/1", AMONG),
 }
 
 
@@ -191,7 +190,9 @@ def test_a_page_of_versions_is_found_by_their_keys():
 
 def test_a_page_of_a_history_reads_that_page_of_each_model():
     def ask(tx: Any) -> Awaitable[object]:
-        return registry_history.page(tx, "default", "a", before_seq=None, limit=100)
+        return registry_history.page(
+            tx, registry_history.Asked("default", "a"), before_seq=None, limit=100
+        )
 
     columns = [line.partition("(")[2] for line in planned(ask).tables]
     assert columns == [

@@ -45,12 +45,14 @@ def test_spaces_around_a_value_do_not_count():
 def test_every_setting_has_a_name_a_help_sentence_an_option_and_a_variable():
     for each in settings_table():
         assert each.help.endswith("."), each.name
-        assert each.variables, each.name
+        assert each.variables or each.name == "app_name"  # MLflow has no variable for it, either.
         platform = {"cloud_run_service", "railway_public_domain", "pgpassword"} | {
             "bucket_location",
             "folder_location",
         }
-        assert each.options or each.name in platform
+        secrets = {"auth_config_path", "secret_key"}
+        is_admins = each.name.startswith("admin_")
+        assert each.options or is_admins or each.name in platform | secrets
         assert each.options == () or each.options[-1].startswith("--")
 
 
@@ -289,11 +291,9 @@ def test_a_secret_stands_neither_in_a_refusal_nor_in_the_record():
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        ({"app_name": "basic-auth"}, "--app-name"),
         ({"registry_store_uri": "sqlite:///other.db"}, "--registry-store-uri"),
         ({"read_replica_backend_store_uri": "sqlite:///x.db"}, "--read-replica-backend-store-uri"),
         ({"artifacts_only": True}, "--artifacts-only"),
-        ({"enable_workspaces": True}, "--enable-workspaces"),
         ({"workspace_store_uri": "sqlite:///x.db"}, "--workspace-store-uri"),
         ({"trace_archival_config": "policy.yaml"}, "--trace-archival-config"),
     ],
@@ -320,6 +320,15 @@ def test_saying_no_to_them_is_no_obstacle():
     }
     assert Settings.load(same, {}).backend_store_uri == "sqlite:///x.db"
     assert Settings.load({"registry_store_uri": "sqlite:///mlflow.db"}, {}) == Settings()
+    assert Settings.load({"workspace_store_uri": "sqlite:///mlflow.db"}, {}) == Settings()
+
+
+def test_workspaces_are_enabled_and_disabled_as_upstream_has_it():
+    on = {"MLFLOW_ENABLE_WORKSPACES": "true"}
+    assert not Settings.load({}, {}).workspaces
+    assert Settings.load({}, on).workspaces
+    assert Settings.load({"workspaces": True}, {}).workspaces
+    assert not Settings.load({"workspaces": False}, on).workspaces
 
 
 def test_options_that_tune_upstreams_machinery_are_named_once():
@@ -351,6 +360,51 @@ def test_open_doors_are_warned_of():
         allowed_hosts=("*",), disable_security_middleware=True, webhook_allow_private_ips=True
     )
     assert len(settings.warnings) == 3
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "ml.example.com"])
+def test_a_server_that_others_reach_warns_without_logins_and_without_tls(host: str):
+    [warning] = Settings(host=host).warnings
+    assert warning.startswith(f"--host {host} without --auth: ")
+    [warning] = Settings(host=host, auth=True).warnings
+    assert warning.startswith(f"--host {host} without TLS: ")
+    assert Settings(host=host, auth=True, ssl_certfile="chain.pem").warnings == ()
+    assert Settings(host=host, auth=True, cloud_run_service="ml").warnings == ()
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_ADMIN_PASSWORD", "MLFLOW_AUTH_ADMIN_PASSWORD_FILE"])
+def test_an_admin_without_access_control_is_warned_of(name: str):
+    [warning] = Settings.load({}, {name: "x"}).warnings
+    assert warning.startswith("MLFLOW_ADMIN_PASSWORD has no effect without --auth")
+    assert Settings.load({"app_name": "basic-auth"}, {name: "x"}).warnings == ()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_a_server_that_this_machine_alone_reaches_does_not_warn(host: str):
+    assert Settings(host=host).warnings == Settings(host=host, app_name="basic-auth").warnings == ()
+
+
+def test_the_set_up_link_lies_beside_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert Settings(backend_store_uri="sqlite:///data/ml.db").setup_file == (
+        tmp_path / "data/ml.db.setup-link"
+    )
+    on_server = Settings(backend_store_uri="postgresql://me@db/ml")
+    assert on_server.setup_file == tmp_path / "riverrun.setup-link"
+
+
+@pytest.mark.parametrize(
+    ("given", "page"),
+    [
+        ({}, "http://localhost:5000/setup"),
+        ({"host": "::", "port": "80"}, "http://localhost:80/setup"),
+        ({"host": "2001:db8::1"}, "http://[2001:db8::1]:5000/setup"),
+        ({"host": "ml", "static_prefix": "/team"}, "http://ml:5000/team/setup"),
+        ({"ssl_certfile": "chain.pem"}, "https://localhost:5000/setup"),
+    ],
+)
+def test_the_set_up_link_leads_to_the_page(given: dict[str, str], page: str):
+    assert Settings.load(given, {}).setup_page == page
 
 
 def test_uvicorn_options_are_honoured():

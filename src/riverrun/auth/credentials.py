@@ -1,7 +1,6 @@
 """What the header Authorization says: a name and a password, or a token (RFC 7617, RFC 6750)."""
 
 import base64
-import binascii
 import hashlib
 from dataclasses import dataclass, field
 
@@ -10,6 +9,8 @@ from riverrun.auth.passwords import random_secret
 TOKEN_PREFIX = "riverrun_pat_"  # noqa: S105 - So that scanners find tokens that leak.
 LENGTH_MAX = 8192
 """Bytes of a header that anybody looks into."""
+USERNAME_LENGTH_MAX = 255
+"""Characters; nobody has a longer name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,9 @@ class Token:
 
 def parsed(header: bytes) -> Password | Token | None:
     """None for what cannot be read, and for other schemes."""
-    scheme, _, given = header[:LENGTH_MAX].decode("latin-1").partition(" ")
+    if len(header) > LENGTH_MAX:
+        return None
+    scheme, _, given = header.decode("latin-1").partition(" ")
     given = given.strip()
     if scheme.lower() == "bearer" and given:
         return Token(given)
@@ -38,10 +41,10 @@ def parsed(header: bytes) -> Password | Token | None:
 def _parsed_basic(given: str) -> Password | Token | None:
     try:
         decoded = base64.b64decode(given, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # Of base64, of letters that are not in it, of UTF-8.
         return None
     username, colon, password = decoded.partition(":")
-    if not colon or not username:
+    if not colon or not 0 < len(username) <= USERNAME_LENGTH_MAX or "\0" in username:
         return None
     if password.startswith(TOKEN_PREFIX):
         return Token(password, username)

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 
 MEMORY_KIB = 19 * 1024
 ITERATIONS = 2
@@ -16,6 +17,12 @@ LENGTH_MIN = 12
 LENGTH_MAX = 1024
 """Characters (protocol: at least 12); more than a person types, less than a waste of time."""
 _PREFIX = f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={LANES}$"
+NOBODYS = f"{_PREFIX}{'A' * 22}${'A' * 43}"
+"""A hash of no password that anybody knows, to spend the time of a check on."""
+_ARGON2_COST = re.compile(r"\$argon2id\$v=19\$m=([0-9]{1,9}),t=([0-9]{1,9}),p=([0-9]{1,9})\$")
+_ARGON2_COST_MAX = (256 * 1024, 16, 16)
+_SCRYPT_LANES_MAX = 16
+_PBKDF2_ITERATIONS_MAX = 5_000_000  # Werkzeug does a million.
 _SCRYPT_BYTES_MAX = 132 * 1024 * 1024  # What Werkzeug allows itself.
 
 DEFAULTS = frozenset(
@@ -39,8 +46,6 @@ DEFAULTS = frozenset(
         "your-password-here",
         "your_secure_password",
         "your-secure-password",
-        "secure_password",
-        "secure_password_123",
     }
 )
 """Passwords that guides and configuration files are written with."""
@@ -63,15 +68,24 @@ def hashed(password: str) -> str:
 
 
 def verifies(password: str, stored: str) -> bool:
-    """Whether this is the password; a hash of a kind that is not known is nobody's."""
+    """Whether this is the password. A hash of a kind that is not known is nobody's, as is one that
+    would take more time or memory than anybody's does.
+    """
     try:
         if stored.startswith("$argon2id$"):
-            return _verifies_argon2(password, stored)
+            return _is_modest(stored) and _verifies_argon2(password, stored)
         method, salt, digest = stored.split("$")
         found = _werkzeug_digest(password.encode(), salt.encode(), method.split(":"))
         return hmac.compare_digest(found.hex(), digest)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
+
+
+def _is_modest(argon2: str) -> bool:
+    found = _ARGON2_COST.match(argon2)
+    return found is not None and all(
+        int(cost) <= most for cost, most in zip(found.groups(), _ARGON2_COST_MAX, strict=True)
+    )
 
 
 def is_current(stored: str) -> bool:
@@ -97,13 +111,13 @@ def _verifies_argon2(password: str, stored: str) -> bool:
 def _werkzeug_digest(password: bytes, salt: bytes, method: list[str]) -> bytes:
     """`scrypt:32768:8:1` and `pbkdf2:sha256:600000`. Raises ValueError for other methods."""
     match method:
-        case ["scrypt", n, r, p]:
+        case ["scrypt", n, r, p] if int(p) <= _SCRYPT_LANES_MAX:
             return hashlib.scrypt(
                 password, salt=salt, n=int(n), r=int(r), p=int(p), maxmem=_SCRYPT_BYTES_MAX
             )
         case ["scrypt"]:
             return hashlib.scrypt(password, salt=salt, n=2**15, r=8, p=1, maxmem=_SCRYPT_BYTES_MAX)
-        case ["pbkdf2", digest, iterations]:
+        case ["pbkdf2", digest, iterations] if int(iterations) <= _PBKDF2_ITERATIONS_MAX:
             return hashlib.pbkdf2_hmac(digest, password, salt, int(iterations))
         case _:
             raise ValueError(method)

@@ -16,7 +16,9 @@ SCOPES = {
 }
 """Each, with what it stands for; what it says of `write` holds beside `read`."""
 ACCESS = "access"
-"""The resource of actions on users, roles, grants, tokens and the audit log."""
+"""The resource of actions on users, roles, grants and tokens."""
+AUDIT = "audit"
+"""That of the audit log, which is kept without access control, too."""
 METRICS_RESOURCE = "metrics"
 
 
@@ -29,7 +31,7 @@ class Scopes:
             return METRICS in self.names or ADMIN in self.names
         if ADMIN in self.names:
             return True
-        if action.resource == ACCESS:
+        if action.resource in {ACCESS, AUDIT}:
             return False
         if WRITE in self.names:
             return True

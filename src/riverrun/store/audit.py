@@ -1,20 +1,34 @@
 """The audit log: rows are appended and read, and never changed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass
 from typing import LiteralString
 
 from riverrun.store.engine import Tx
 
-_COLUMNS: LiteralString = (
-    "entry_id, at_ms, workspace, actor, action, outcome, resource_type, resource, address, "
-    "request_id, detail"
+_FIELDS: tuple[LiteralString, ...] = (
+    "entry_id",
+    "at_ms",
+    "workspace",
+    "actor",
+    "action",
+    "outcome",
+    "resource_type",
+    "resource",
+    "address",
+    "request_id",
+    "detail",
 )
+_COLUMNS: LiteralString = ", ".join(_FIELDS)
+_AT_MAX = 2**48 - 1
+DEFAULT_WORKSPACE = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Who did what to what, from where, and whether it was let happen."""
+    """Who did what to what, from where, and whether it was let happen. `entry_id` is a UUIDv7, and
+    `at_ms` its time.
+    """
 
     entry_id: bytes
     at_ms: int
@@ -31,7 +45,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which entries: those before `before`, since and until in milliseconds; "" is any."""
+    """Which entries: since and until in milliseconds; "" is any. Of several workspaces, what
+    belongs to none is beside the default one's.
+    """
 
     actor: str = ""
     action: str = ""
@@ -39,42 +55,28 @@ class Wanted:
     resource: str = ""
     since_ms: int | None = None
     until_ms: int | None = None
-    before: bytes | None = None
+    workspace: str = ""
 
 
 async def append(tx: Tx, entries: Sequence[Entry]) -> None:
-    marks = ", ".join("?" * len(fields(Entry)))
-    await tx.execute_many(
-        f"INSERT INTO audit_log ({_COLUMNS}) VALUES ({marks})",
-        [
-            (
-                each.entry_id,
-                each.at_ms,
-                each.workspace,
-                each.actor,
-                each.action,
-                each.outcome,
-                each.resource_type,
-                each.resource,
-                each.address,
-                each.request_id,
-                each.detail,
-            )
-            for each in entries
-        ],
-    )
+    """Those that are there already stay: after a lost answer nobody knows."""
+    insert = tx.dialect.upsert("audit_log", _FIELDS, key=("entry_id",), changes=())
+    await tx.execute_many(insert, [astuple(each) for each in entries])
 
 
-async def page(tx: Tx, wanted: Wanted, *, limit: int) -> list[Entry]:
-    """The newest first."""
+async def page(tx: Tx, wanted: Wanted, *, before: bytes | None, limit: int) -> list[Entry]:
+    """The newest first, all before `before`."""
+    is_default = wanted.workspace == DEFAULT_WORKSPACE
+    here: LiteralString = "workspace IN (?, '')" if is_default else "workspace = ?"
     conditions: list[tuple[LiteralString, object]] = [
+        (here, wanted.workspace or None),
         ("actor = ?", wanted.actor or None),
         ("action = ?", wanted.action or None),
         ("resource_type = ?", wanted.resource_type or None),
         ("resource = ?", wanted.resource or None),
-        ("at_ms >= ?", wanted.since_ms),
-        ("at_ms < ?", wanted.until_ms),
-        ("entry_id < ?", wanted.before),
+        ("entry_id >= ?", _first_id(wanted.since_ms)),
+        ("entry_id < ?", _first_id(wanted.until_ms)),
+        ("entry_id < ?", before),
     ]
     given = [(text, bind) for text, bind in conditions if bind is not None]
     where = " AND ".join(["1 = 1", *(text for text, _ in given)])
@@ -83,3 +85,15 @@ async def page(tx: Tx, wanted: Wanted, *, limit: int) -> list[Entry]:
         (*(bind for _, bind in given), limit),
     )
     return [Entry(*row) for row in rows]
+
+
+def time_of(entry_id: bytes) -> int:
+    """Milliseconds since the epoch."""
+    return int.from_bytes(entry_id[:6], "big")
+
+
+def _first_id(at_ms: int | None) -> bytes | None:
+    """The least id of that time: ids are in the order of time, so that one index has both."""
+    if at_ms is None:
+        return None
+    return min(max(at_ms, 0), _AT_MAX).to_bytes(6, "big") + bytes(10)

@@ -31,14 +31,17 @@ _ID = EXPERIMENT_ATTRIBUTES["experiment_id"]
 
 @dataclass(frozen=True, slots=True)
 class ExperimentQuery:
-    """`where` is a condition of the caller's own on alias `e`, such as `e.workspace = ?`."""
+    """`seen` is a condition of the caller's own on alias `e`: which experiments of the workspace
+    may be seen, if not all. What may be seen can change between two pages.
+    """
 
-    where: Sql
+    workspace: str
     filter: Node | None
     order_by: tuple[OrderBy, ...]
     view: View
     max_results: int
     page_token: str = ""
+    seen: Sql | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ async def search(tx: Reader, query: ExperimentQuery) -> ExperimentPage:
     """Raises InvalidParameterValue for a page token that is broken or belongs to another query."""
     orders = _complete(query.order_by)
     terms = [Term(None, experiment_column(order.field), order.ascending) for order in orders]
-    identity = fingerprint(query.where, query.filter, query.order_by, query.view)
+    identity = fingerprint(query.workspace, query.filter, query.order_by, query.view)
     kinds = [Kind.INTEGER if order.field == _ID else order.field.kind for order in orders]
     cursor = read_token(query.page_token, identity, kinds)
     sql = _statement(query, terms, cursor, ExperimentFilters(tx.dialect))
@@ -70,7 +73,8 @@ def _statement(
 ) -> Sql:
     where = all_of(
         [
-            query.where,
+            Sql("e.workspace = ?", (query.workspace,)),
+            query.seen or TRUE,
             in_view("e.lifecycle_stage", query.view),
             TRUE if query.filter is None else filters.condition(query.filter),
             TRUE if cursor.places is None else after(terms, cursor.places),

@@ -108,6 +108,12 @@ async def version_networked(url: DatabaseUrl) -> str:
         return await _version_of(session)
 
 
+async def tables_networked(url: DatabaseUrl) -> set[str]:
+    """Of a database that need not be ours. Raises as `ensure_networked`."""
+    async with _opened(url, may_create=False) as session:
+        return await session.tables()
+
+
 def _opened(url: DatabaseUrl, *, may_create: bool) -> AbstractAsyncContextManager[SchemaSession]:
     if url.kind == "postgresql":
         from riverrun.store import postgres_schema  # noqa: PLC0415 - With its driver.

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from riverrun.entities.registry import RegistryChange
 from riverrun.store.change import Change
+from riverrun.store.dialects import Sql
 from riverrun.store.engine import Row, Tx
 
 
@@ -68,23 +69,36 @@ async def append(tx: Tx, model: Model, entries: Sequence[Entry], change: Change)
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose history is asked for: of all models that had the name, or of one of them."""
+
+    workspace: str
+    name: str
+    registered_model_id: bytes | None = None
+
+
 async def page(
-    tx: Tx, workspace: str, name: str, *, before_seq: int | None, limit: int
+    tx: Tx, of: Asked, *, before_seq: int | None, limit: int
 ) -> list[tuple[int, RegistryChange]]:
     """The newest first, with their places in the order: all of every model that ever had the name,
     since a deleted one's name may be another's now. A model comes to a name by these two changes.
     Of each model at most `limit` lines are read.
     """
+    only = Sql("")
+    if of.registered_model_id is not None:
+        only = Sql("AND x.registered_model_id = ? ", (of.registered_model_id,))
     before = _END if before_seq is None else before_seq
     rows = await tx.fetch(
         "SELECT h.seq, h.at_ms, h.actor, h.name, h.change, h.version, h.item, h.old_value, "
         "h.new_value FROM (SELECT DISTINCT x.registered_model_id FROM registry_history AS x "
-        "WHERE x.workspace = ? AND x.name = ? AND x.change IN ('created', 'renamed')) AS found "
+        f"WHERE x.workspace = ? AND x.name = ? {only.text}"
+        "AND x.change IN ('created', 'renamed')) AS found "
         "CROSS JOIN registry_history AS h WHERE h.registered_model_id = found.registered_model_id "
         "AND h.seq < ? AND h.seq >= coalesce((SELECT y.seq FROM registry_history AS y "
         "WHERE y.registered_model_id = found.registered_model_id AND y.seq < ? "
         "ORDER BY y.seq DESC LIMIT 1 OFFSET ?), 0) ORDER BY h.seq DESC LIMIT ?",
-        (workspace, name, before, before, limit - 1, limit),
+        (of.workspace, of.name, *only.binds, before, before, limit - 1, limit),
     )
     return [(row[0], _change(row)) for row in rows]
 

@@ -77,7 +77,7 @@ MODEL = Kind(
     prefix="m-",
 )
 
-OF_EXPERIMENTS: tuple[LiteralString, ...] = ("datasets", "experiment_tags")
+OF_EXPERIMENTS: tuple[LiteralString, ...] = ("datasets", "experiment_tags", "grants")
 """Tables that go with the experiment itself; all others that name it belong to a run or model."""
 
 
@@ -113,6 +113,7 @@ class ExperimentRow:
     stage: str
     updated_ms: int
     retention: str | None
+    workspace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,9 @@ class VersionPlaces:
 
 
 async def experiments(tx: Tx, *, retention_tag: str, after: int, limit: int) -> list[ExperimentRow]:
-    """The experiments with the ids after that one, in their order."""
+    """The experiments with the ids after that one, in their order; of all workspaces, and of those
+    that were deleted with what is in them.
+    """
     rows = await tx.fetch(
         f"{_EXPERIMENTS} WHERE e.experiment_id > ? ORDER BY e.experiment_id LIMIT ?",
         (retention_tag, after, limit),
@@ -146,7 +149,8 @@ async def experiment(tx: Tx, experiment_id: int, *, retention_tag: str) -> Exper
 
 
 _EXPERIMENTS = (
-    "SELECT e.experiment_id, e.artifact_location, e.lifecycle_stage, e.last_update_time, t.value "
+    "SELECT e.experiment_id, e.artifact_location, e.lifecycle_stage, e.last_update_time, t.value, "
+    "e.workspace "
     "FROM experiments AS e LEFT JOIN experiment_tags AS t "
     "ON t.experiment_id = e.experiment_id AND t.tag_key = ?"
 )
@@ -382,12 +386,12 @@ async def left_in(tx: Tx, experiment_id: int) -> int:
 
 
 async def delete_experiment(tx: Tx, experiment_id: int) -> None:
-    """The experiment, which has neither runs nor models, with its tags and datasets. Its id is not
-    given again: files, links and clients may still name it.
+    """The experiment, which has neither runs nor models, with its tags, its datasets and what was
+    granted on it. Its id is not given again: files, links and clients may still name it.
     """
     # To delete from it, Citus lets nobody else add to it meanwhile.
     if await tx.one("SELECT 1 FROM datasets WHERE experiment_id = ? LIMIT 1", (experiment_id,)):
         await tx.execute("DELETE FROM datasets WHERE experiment_id = ?", (experiment_id,))
-    for table in ("experiment_tags", "experiments"):
+    for table in ("grants", "experiment_tags", "experiments"):
         await tx.execute(f"DELETE FROM {table} WHERE experiment_id = ?", (experiment_id,))
     await epochs.raise_to(tx, LAST_ID, experiment_id)

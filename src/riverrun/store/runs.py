@@ -97,6 +97,15 @@ async def info(tx: Tx, run_id: bytes) -> RunInfo | None:
     return None if row is None else info_from_row(row)
 
 
+async def experiments_of(tx: Tx, run_ids: Sequence[bytes]) -> dict[bytes, int]:
+    """The experiments of those runs that exist, deleted ones too; at most a thousand runs."""
+    wanted = tx.dialect.among("run_id", run_ids)
+    rows = await tx.fetch(
+        f"SELECT run_id, experiment_id FROM runs WHERE {wanted.text}", wanted.binds
+    )
+    return dict(rows)  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
+
+
 async def touch(tx: Tx, run_id: bytes, *, by: str, at_ms: int) -> None:
     """Every write does this: the version tells a stored document that it is out of date."""
     await tx.execute_many(

@@ -10,8 +10,6 @@ Rules that every table keeps (ARCHITECTURE.md, "Tables"):
 - a run's key everywhere is the 16 bytes of its public id.
 """
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -19,39 +17,24 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     String,
-    Table,
     Text,
     UniqueConstraint,
     text,
 )
 
-metadata = MetaData()
+from riverrun.store import schema_access  # noqa: F401 # pyright: ignore[reportUnusedImport] - Its tables belong to the schema.
+from riverrun.store.tables import HOT, LOCAL, OWNED, SMALL, metadata, table
 
-HOT = "hot"
-"""One row or more per run or logged model: written on the run path, distributable by it."""
-SMALL = "small"
-"""Few rows, unique by name: the run path reads it, and adds to it only in a transaction of its own.
-"""
-OWNED = "owned"
-"""Belongs to a row of a small table, whose key comes first in its own: it lies together by that."""
-LOCAL = "local"
-"""Bookkeeping of the database itself."""
-
-
-def _table(name: str, kind: str, *parts: Column[Any] | UniqueConstraint | Index) -> Table:
-    return Table(
-        name, metadata, *parts, info={"kind": kind}, sqlite_with_rowid=kind not in {HOT, OWNED}
-    )
+__all__ = ["HOT", "LOCAL", "OWNED", "SMALL", "metadata"]
 
 
 def _run_id() -> Column[bytes]:
     return Column("run_id", LargeBinary(16), primary_key=True, nullable=False)
 
 
-experiments = _table(
+experiments = table(
     "experiments",
     SMALL,
     Column("experiment_id", BigInteger, primary_key=True, autoincrement=False),
@@ -66,7 +49,7 @@ experiments = _table(
     UniqueConstraint("workspace", "name", name="experiments_by_name"),
 )
 
-experiment_tags = _table(
+experiment_tags = table(
     "experiment_tags",
     SMALL,
     Column("experiment_id", BigInteger, primary_key=True, autoincrement=False),
@@ -75,7 +58,7 @@ experiment_tags = _table(
     Column("updated_by", String(255), nullable=False),
 )
 
-key_names = _table(
+key_names = table(
     "key_names",
     SMALL,
     Column("key_id", Integer, primary_key=True),
@@ -83,7 +66,7 @@ key_names = _table(
     UniqueConstraint("name", name="key_names_by_name"),
 )
 
-runs = _table(
+runs = table(
     "runs",
     HOT,
     _run_id(),
@@ -103,7 +86,7 @@ runs = _table(
     Index("runs_by_start", "experiment_id", text("start_time DESC"), "run_id", "lifecycle_stage"),
 )
 
-params = _table(
+params = table(
     "params",
     HOT,
     _run_id(),
@@ -114,7 +97,7 @@ params = _table(
     Index("params_by_value", "experiment_id", "key_id", text("substr(value, 1, 200)"), "run_id"),
 )
 
-tags = _table(
+tags = table(
     "tags",
     HOT,
     _run_id(),
@@ -126,7 +109,7 @@ tags = _table(
     Index("tags_by_value", "experiment_id", "key_id", text("substr(value, 1, 200)"), "run_id"),
 )
 
-latest_metrics = _table(
+latest_metrics = table(
     "latest_metrics",
     HOT,
     _run_id(),
@@ -142,7 +125,7 @@ latest_metrics = _table(
     Index("latest_metrics_by_value", "experiment_id", "key_id", "is_nan", "value", "run_id"),
 )
 
-metric_log = _table(
+metric_log = table(
     "metric_log",
     HOT,
     _run_id(),
@@ -151,7 +134,7 @@ metric_log = _table(
     Column("payload", LargeBinary, nullable=False),
 )
 
-metric_chunks = _table(
+metric_chunks = table(
     "metric_chunks",
     HOT,
     _run_id(),
@@ -175,7 +158,7 @@ metric_chunks = _table(
     Column("payload", LargeBinary, nullable=False),
 )
 
-datasets = _table(
+datasets = table(
     "datasets",
     SMALL,
     Column("dataset_id", LargeBinary(16), primary_key=True),
@@ -189,7 +172,7 @@ datasets = _table(
     UniqueConstraint("experiment_id", "name", "digest", name="datasets_by_name"),
 )
 
-run_inputs = _table(
+run_inputs = table(
     "run_inputs",
     HOT,
     _run_id(),
@@ -202,7 +185,7 @@ run_inputs = _table(
     Index("run_inputs_by_experiment", "experiment_id", "dataset_id", "context", "run_id"),
 )
 
-run_models = _table(
+run_models = table(
     "run_models",
     HOT,
     _run_id(),
@@ -211,7 +194,7 @@ run_models = _table(
     Column("step", BigInteger, nullable=False),
 )
 
-run_documents = _table(
+run_documents = table(
     "run_documents",
     HOT,
     _run_id(),
@@ -225,7 +208,7 @@ def _model_id() -> Column[bytes]:
     return Column("model_id", LargeBinary(16), primary_key=True, nullable=False)
 
 
-logged_models = _table(
+logged_models = table(
     "logged_models",
     HOT,
     _model_id(),
@@ -259,7 +242,7 @@ logged_models = _table(
     ),
 )
 
-logged_model_params = _table(
+logged_model_params = table(
     "logged_model_params",
     HOT,
     _model_id(),
@@ -268,7 +251,7 @@ logged_model_params = _table(
     Column("value", Text, nullable=False),
 )
 
-logged_model_tags = _table(
+logged_model_tags = table(
     "logged_model_tags",
     HOT,
     _model_id(),
@@ -278,7 +261,7 @@ logged_model_tags = _table(
     Column("updated_by", String(255), nullable=False),
 )
 
-logged_model_metrics = _table(
+logged_model_metrics = table(
     "logged_model_metrics",
     HOT,
     _model_id(),
@@ -299,7 +282,7 @@ def _registered_model_id() -> Column[bytes]:
     return Column("registered_model_id", LargeBinary(16), primary_key=True, nullable=False)
 
 
-registered_models = _table(
+registered_models = table(
     "registered_models",
     SMALL,
     _registered_model_id(),
@@ -323,7 +306,7 @@ registered_models = _table(
     Index("registered_models_by_update", "workspace", "last_updated_timestamp", "name"),
 )
 
-registered_model_tags = _table(
+registered_model_tags = table(
     "registered_model_tags",
     OWNED,
     _registered_model_id(),
@@ -339,7 +322,7 @@ registered_model_tags = _table(
     ),
 )
 
-registered_model_aliases = _table(
+registered_model_aliases = table(
     "registered_model_aliases",
     OWNED,
     _registered_model_id(),
@@ -348,7 +331,7 @@ registered_model_aliases = _table(
     Column("updated_by", String(255), nullable=False),
 )
 
-model_versions = _table(
+model_versions = table(
     "model_versions",
     OWNED,
     _registered_model_id(),
@@ -380,7 +363,7 @@ model_versions = _table(
     Index("model_versions_by_logged_model", "logged_model_id"),
 )
 
-model_version_tags = _table(
+model_version_tags = table(
     "model_version_tags",
     OWNED,
     _registered_model_id(),
@@ -398,7 +381,7 @@ model_version_tags = _table(
     ),
 )
 
-registry_history = _table(
+registry_history = table(
     "registry_history",
     OWNED,
     _registered_model_id(),
@@ -418,7 +401,7 @@ registry_history = _table(
     Index("registry_history_by_name", "workspace", "name", "change", "registered_model_id"),
 )
 
-webhooks = _table(
+webhooks = table(
     "webhooks",
     SMALL,
     Column("webhook_id", LargeBinary(16), primary_key=True, nullable=False),
@@ -436,7 +419,7 @@ webhooks = _table(
     Index("webhooks_by_workspace", "workspace", "webhook_id"),
 )
 
-webhook_events = _table(
+webhook_events = table(
     "webhook_events",
     SMALL,
     Column("webhook_id", LargeBinary(16), primary_key=True, nullable=False),
@@ -448,7 +431,7 @@ webhook_events = _table(
 )
 
 # The outbox: a row is written in the transaction of what it tells of.
-webhook_deliveries = _table(
+webhook_deliveries = table(
     "webhook_deliveries",
     LOCAL,
     Column("delivery_id", LargeBinary(16), primary_key=True, nullable=False),
@@ -470,125 +453,9 @@ webhook_deliveries = _table(
 )
 
 # What replicas keep in memory counts only while its epoch stays.
-epochs = _table(
+epochs = table(
     "epochs",
     LOCAL,
     Column("name", String(63), primary_key=True),
     Column("value", BigInteger, nullable=False),
-)
-
-users = _table(
-    "users",
-    SMALL,
-    Column("user_id", Integer, primary_key=True),
-    Column("username", String(255), nullable=False),
-    # person or service: services have tokens and no password.
-    Column("kind", String(16), nullable=False),
-    # NULL for those who cannot log in with one.
-    Column("password_hash", Text),
-    Column("is_admin", SmallInteger, nullable=False),
-    Column("creation_time", BigInteger, nullable=False),
-    Column("password_time", BigInteger, nullable=False),
-    Column("created_by", String(255), nullable=False),
-    UniqueConstraint("username", name="users_by_name"),
-)
-
-# Groups of users in one workspace. Each user has one alone, too, for what is granted directly.
-roles = _table(
-    "roles",
-    SMALL,
-    Column("role_id", Integer, primary_key=True),
-    Column("workspace", String(63), nullable=False),
-    Column("name", String(255), nullable=False),
-    Column("description", Text),
-    # Whose own role it is, if somebody's.
-    Column("user_id", Integer),
-    UniqueConstraint("workspace", "name", name="roles_by_name"),
-    Index("roles_by_user", "user_id"),
-)
-
-role_members = _table(
-    "role_members",
-    SMALL,
-    Column("user_id", Integer, primary_key=True, autoincrement=False),
-    Column("role_id", Integer, primary_key=True, autoincrement=False),
-    Index("role_members_by_role", "role_id"),
-)
-
-grants = _table(
-    "grants",
-    SMALL,
-    Column("grant_id", Integer, primary_key=True),
-    Column("role_id", Integer, nullable=False),
-    Column("workspace", String(63), nullable=False),
-    # experiment, registered_model, prompt, workspace, …
-    Column("resource_type", String(32), nullable=False),
-    # An experiment's id or a model's name; or a glob of names.
-    Column("pattern", String(500), nullable=False),
-    Column("is_glob", SmallInteger, nullable=False),
-    # The pattern as a number, where it is one experiment.
-    Column("experiment_id", BigInteger),
-    # -1 is DENY, 0 NO_PERMISSIONS, then READ, USE, EDIT, MANAGE.
-    Column("level", SmallInteger, nullable=False),
-    UniqueConstraint("role_id", "resource_type", "pattern", "is_glob", name="grants_by_pattern"),
-    Index("grants_by_resource", "workspace", "resource_type", "pattern"),
-)
-
-api_tokens = _table(
-    "api_tokens",
-    SMALL,
-    Column("token_id", Integer, primary_key=True),
-    Column("user_id", Integer, nullable=False),
-    Column("name", String(255), nullable=False),
-    # SHA-256 of the whole token.
-    Column("hash", LargeBinary(32), nullable=False),
-    # Its last characters, by which a person knows it again.
-    Column("hint", String(8), nullable=False),
-    Column("scopes", String(255), nullable=False),
-    Column("creation_time", BigInteger, nullable=False),
-    Column("expiry_time", BigInteger),
-    Column("last_used_time", BigInteger),
-    UniqueConstraint("hash", name="api_tokens_by_hash"),
-    Index("api_tokens_by_user", "user_id"),
-)
-
-# Append-only: nothing here updates a row, or deletes one.
-audit_log = _table(
-    "audit_log",
-    LOCAL,
-    # A UUIDv7: the order of what happened.
-    Column("entry_id", LargeBinary(16), primary_key=True, nullable=False),
-    Column("at_ms", BigInteger, nullable=False),
-    Column("workspace", String(63), nullable=False),
-    Column("actor", String(255), nullable=False),
-    # What happened, such as login, denied, grant, token.create.
-    Column("action", String(63), nullable=False),
-    Column("outcome", String(16), nullable=False),
-    Column("resource_type", String(32), nullable=False),
-    Column("resource", String(500), nullable=False),
-    Column("address", String(63), nullable=False),
-    Column("request_id", String(128), nullable=False),
-    Column("detail", Text, nullable=False),
-    Index("audit_log_by_actor", "actor", "entry_id"),
-    Index("audit_log_by_action", "action", "entry_id"),
-    Index("audit_log_by_resource", "resource_type", "resource", "entry_id"),
-)
-
-workspaces = _table(
-    "workspaces",
-    SMALL,
-    Column("name", String(63), primary_key=True),
-    Column("description", Text),
-    # Where its experiments keep their artifacts; NULL for a folder of the server's root.
-    Column("default_artifact_root", Text),
-    Column("creation_time", BigInteger, nullable=False),
-    Column("created_by", String(255), nullable=False),
-)
-
-# What all servers on this database share and nobody reads: the key of cookies, for one.
-server_keys = _table(
-    "server_keys",
-    LOCAL,
-    Column("name", String(63), primary_key=True),
-    Column("value", Text, nullable=False),
 )

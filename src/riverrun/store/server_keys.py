@@ -8,6 +8,23 @@ async def find(tx: Tx, name: str) -> str | None:
     return None if row is None else row[0]
 
 
+async def take(tx: Tx, name: str) -> str | None:
+    """For a change: holds the row, if it is there, to the transaction's end."""
+    row = await tx.one(
+        f"SELECT value FROM server_keys WHERE name = ?{tx.dialect.for_update}", (name,)
+    )
+    return None if row is None else row[0]
+
+
+async def insert(tx: Tx, name: str, value: str) -> None:
+    """Raises ConflictError when there is one."""
+    await tx.execute("INSERT INTO server_keys (name, value) VALUES (?, ?)", (name, value))
+
+
+async def delete(tx: Tx, name: str) -> None:
+    await tx.execute("DELETE FROM server_keys WHERE name = ?", (name,))
+
+
 async def ensure(tx: Tx, name: str, value: str) -> str:
     """The value that there is, or this one from now on."""
     upsert = tx.dialect.upsert("server_keys", ("name", "value"), key=("name",), changes=())

@@ -68,6 +68,7 @@ def upgrade() -> None:
         sa.Column("last_used_time", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("token_id"),
         sa.UniqueConstraint("hash", name="api_tokens_by_hash"),
+        sqlite_autoincrement=True,
     )
     op.create_index("api_tokens_by_user", "api_tokens", ["user_id"])
     op.create_table(

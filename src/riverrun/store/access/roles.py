@@ -76,6 +76,14 @@ async def find(tx: Tx, role_id: int) -> Role | None:
     return None if row is None else Role(*row)
 
 
+async def take(tx: Tx, role_id: int) -> Role | None:
+    """For a change of the role, its members or grants: holds the row to the transaction's end."""
+    row = await tx.one(
+        f"SELECT {_ROLE} FROM roles WHERE role_id = ?{tx.dialect.for_update}", (role_id,)
+    )
+    return None if row is None else Role(*row)
+
+
 async def find_by_name(tx: Tx, workspace: str, name: str) -> Role | None:
     row = await tx.one(
         f"SELECT {_ROLE} FROM roles WHERE workspace = ? AND name = ?", (workspace, name)
@@ -158,6 +166,19 @@ async def members(tx: Tx, role_id: int) -> list[int]:
         "SELECT user_id FROM role_members WHERE role_id = ? ORDER BY user_id", (role_id,)
     )
     return [user_id for (user_id,) in rows]
+
+
+async def is_member(tx: Tx, role_id: int, user_id: int) -> bool:
+    row = await tx.one(
+        "SELECT role_id FROM role_members WHERE user_id = ? AND role_id = ?", (user_id, role_id)
+    )
+    return row is not None
+
+
+async def memberships(tx: Tx) -> list[tuple[int, int]]:
+    """Of all users: their ids and those of their roles."""
+    rows = await tx.fetch("SELECT user_id, role_id FROM role_members ORDER BY user_id, role_id")
+    return [(user_id, role_id) for user_id, role_id in rows]
 
 
 # Grants ------------------------------------------------------------------------------------------

@@ -25,6 +25,14 @@ class ApiToken:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnedToken:
+    """With its user's name."""
+
+    username: str
+    token: ApiToken
+
+
+@dataclass(frozen=True, slots=True)
 class NewApiToken:
     user_id: int
     name: str
@@ -59,17 +67,45 @@ async def find_by_hash(tx: Tx, token_hash: bytes) -> ApiToken | None:
     return None if row is None else _token(row)
 
 
-async def find(tx: Tx, token_id: int) -> ApiToken | None:
-    row = await tx.one(f"SELECT {_COLUMNS} FROM api_tokens WHERE token_id = ?", (token_id,))
-    return None if row is None else _token(row)
-
-
-async def of_user(tx: Tx, user_id: int) -> list[ApiToken]:
-    """By id."""
-    rows = await tx.fetch(
-        f"SELECT {_COLUMNS} FROM api_tokens WHERE user_id = ? ORDER BY token_id", (user_id,)
+async def take(tx: Tx, token_id: int) -> OwnedToken | None:
+    """For a change of the token: holds its row to the transaction's end."""
+    row = await tx.one(
+        f"SELECT {_COLUMNS} FROM api_tokens WHERE token_id = ?{tx.dialect.for_update}", (token_id,)
     )
-    return [_token(row) for row in rows]
+    if row is None:
+        return None
+    token = _token(row)
+    user = await tx.one("SELECT username FROM users WHERE user_id = ?", (token.user_id,))
+    return None if user is None else OwnedToken(user[0], token)
+
+
+async def listed(tx: Tx, username: str | None) -> list[OwnedToken]:
+    """Those of a user, or of all, by id."""
+    columns = ", ".join(f"t.{column}" for column in _COLUMNS.split(", "))
+    where, binds = ("", ()) if username is None else (" WHERE u.username = ?", (username,))
+    rows = await tx.fetch(
+        f"SELECT u.username, {columns} FROM api_tokens t JOIN users u ON u.user_id = t.user_id"
+        f"{where} ORDER BY t.token_id",
+        binds,
+    )
+    return [OwnedToken(row[0], _token(row[1:])) for row in rows]
+
+
+async def count_valid(tx: Tx, user_id: int, at_ms: int) -> int:
+    """How many a user has that have not expired then."""
+    rows = await tx.fetch(
+        "SELECT count(*) FROM api_tokens WHERE user_id = ? "
+        "AND (expiry_time IS NULL OR expiry_time > ?)",
+        (user_id, at_ms),
+    )
+    return rows[0][0]
+
+
+async def delete_expired(tx: Tx, user_id: int, *, before_ms: int) -> None:
+    """Those of a user that expired before that time."""
+    await tx.execute(
+        "DELETE FROM api_tokens WHERE user_id = ? AND expiry_time < ?", (user_id, before_ms)
+    )
 
 
 async def set_last_used(tx: Tx, token_id: int, at_ms: int) -> None:

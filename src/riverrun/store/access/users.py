@@ -49,7 +49,10 @@ async def insert(tx: Tx, new: NewUser) -> User:
     )
     row = await tx.one(f"SELECT {_COLUMNS} FROM users WHERE username = ?", (new.username,))
     assert row is not None  # noqa: S101 - It was inserted above.
-    return _user(row)
+    user = _user(row)
+    # SQLite gives the id of the last user again: a request that outlived that one left something.
+    await _sweep(tx, user.user_id)
+    return user
 
 
 async def find(tx: Tx, username: str) -> User | None:
@@ -75,9 +78,26 @@ async def all_users(tx: Tx) -> list[User]:
     return [_user(row) for row in await tx.fetch(f"SELECT {_COLUMNS} FROM users ORDER BY user_id")]
 
 
+async def service_accounts(tx: Tx) -> list[Row]:
+    """Id, name, time in milliseconds and creator of each, by id."""
+    return await tx.fetch(
+        "SELECT user_id, username, creation_time, created_by FROM users WHERE kind = ? "
+        "ORDER BY user_id",
+        (SERVICE,),
+    )
+
+
 async def count_admins(tx: Tx) -> int:
     rows = await tx.fetch("SELECT count(*) FROM users WHERE is_admin = 1")
     return rows[0][0]
+
+
+async def take_admins(tx: Tx) -> list[int]:
+    """Their ids, in order; nobody else makes or unmakes one of them until the transaction ends."""
+    rows = await tx.fetch(
+        f"SELECT user_id FROM users WHERE is_admin = 1 ORDER BY user_id{tx.dialect.for_update}"
+    )
+    return [user_id for (user_id,) in rows]
 
 
 async def is_empty(tx: Tx) -> bool:
@@ -105,6 +125,11 @@ async def set_admin(tx: Tx, user_id: int, *, is_admin: bool) -> None:
 
 async def delete(tx: Tx, user_id: int) -> None:
     """With what was granted, memberships and tokens."""
+    await _sweep(tx, user_id)
+    await tx.execute("DELETE FROM users WHERE user_id = ?", (user_id,))
+
+
+async def _sweep(tx: Tx, user_id: int) -> None:
     await tx.execute(
         "DELETE FROM grants WHERE role_id IN (SELECT role_id FROM roles WHERE user_id = ?)",
         (user_id,),
@@ -112,7 +137,6 @@ async def delete(tx: Tx, user_id: int) -> None:
     await tx.execute("DELETE FROM roles WHERE user_id = ?", (user_id,))
     await tx.execute("DELETE FROM role_members WHERE user_id = ?", (user_id,))
     await tx.execute("DELETE FROM api_tokens WHERE user_id = ?", (user_id,))
-    await tx.execute("DELETE FROM users WHERE user_id = ?", (user_id,))
 
 
 def _user(row: Row) -> User:
