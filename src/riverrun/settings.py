@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from riverrun.services.retention import read_age
-from riverrun.settings_access import AccessSettings
+from riverrun.settings_access import AccessSettings, access_doubts
 from riverrun.settings_database import CONNECTIONS_MIN, DatabaseSettings
 from riverrun.settings_field import Setting, as_setting, setting
 from riverrun.settings_upstream import UVICORN_ARGUMENTS, UVICORN_OPTIONS, refuse_unserved
@@ -313,8 +313,28 @@ class Settings(AccessSettings):
             ),
             "--webhook-allow-private-ips: whoever may create webhooks reaches this machine and its"
             " private network through them.": self.webhook_allow_private_ips,
+            **access_doubts(
+                self, self.host, has_tls=bool(self.ssl_certfile or self.platform_hosts)
+            ),
         }
         return tuple(sentence for sentence, applies in doubts.items() if applies)
+
+    @property
+    def setup_file(self) -> Path:
+        """Where the link for the first admin is written: beside SQLite's file, or where we are."""
+        if isinstance(self.database, Path):
+            path = self.database.resolve()
+            return path.with_name(f"{path.name}.setup-link")
+        return Path("riverrun.setup-link").resolve()
+
+    @property
+    def setup_page(self) -> str:
+        """The address of the page for the first admin, seen from this machine."""
+        host = self.host if ":" not in self.host else f"[{self.host}]"
+        if self.host in {"0.0.0.0", "::", "127.0.0.1", "::1"}:  # noqa: S104 - Not listened on.
+            host = "localhost"
+        scheme = "https" if self.ssl_certfile else "http"
+        return f"{scheme}://{host}:{self.port}{self.static_prefix}/setup"
 
     @property
     def webhook_key_file(self) -> Path | None:

@@ -26,6 +26,16 @@ class Setting:
         return self.kind is FLAG
 
     @property
+    def negation(self) -> str:
+        """The option that says no to a flag; empty where the flag is a negation already."""
+        first = self.options[0]
+        if first.startswith("--disable-"):
+            return ""
+        if first.startswith("--enable-"):
+            return f"--disable-{first.removeprefix('--enable-')}"
+        return f"--no-{first[2:]}"
+
+    @property
     def is_uvicorn_argument(self) -> bool:
         return not UVICORN_ARGUMENTS.isdisjoint(self.options)
 
@@ -41,7 +51,9 @@ class Setting:
     def label(self) -> str:
         """`--port (or MLFLOW_PORT)`: what an error calls the setting."""
         option, variables = self.options[-1:], " or ".join(self.variables)
-        return f"{option[0]} (or {variables})" if option else variables
+        if not option:
+            return variables
+        return f"{option[0]} (or {variables})" if variables else option[0]
 
     def parse(self, given: object) -> object:
         try:

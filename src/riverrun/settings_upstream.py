@@ -48,11 +48,11 @@ def refuse_unserved(
 ) -> None:
     """Raises SettingsError for an option that says where data lives or who may enter.
 
-    The registry may be named, too, as long as it is the backend store.
+    The registry and the workspaces may be named, too, as long as it is the backend store.
     """
     for each in UPSTREAM_OPTIONS:
         given = each.given(options, environ)
-        is_backend = each.name == "registry_store_uri" and given == backend_store_uri
+        is_backend = each.name in IN_BACKEND_STORE and given == backend_store_uri
         if each.fate == "refused" and each.is_asked_for(given) and not is_backend:
             raise SettingsError(f"{each.label} is not supported yet: {each.why}.")
         found = FACING_THE_NETWORK.search(given)
@@ -101,6 +101,7 @@ UVICORN_OPTIONS = UpstreamOption(
     "uvicorn",
     "uvicorn's arguments for TLS, keep-alive, shutdown, proxy headers and log level",
 )
+IN_BACKEND_STORE = frozenset({"registry_store_uri", "workspace_store_uri"})
 UPSTREAM_OPTIONS = (
     UVICORN_OPTIONS,
     UpstreamOption(
@@ -126,19 +127,11 @@ UPSTREAM_OPTIONS = (
         is_flag=True,
     ),
     UpstreamOption(
-        "enable_workspaces",
-        ("--enable-workspaces", "--disable-workspaces"),
-        ("MLFLOW_ENABLE_WORKSPACES",),
-        "refused",
-        "there is one workspace, called default",
-        is_flag=True,
-    ),
-    UpstreamOption(
         "workspace_store_uri",
         ("--workspace-store-uri",),
         ("MLFLOW_WORKSPACE_STORE_URI",),
         "refused",
-        "there is one workspace, called default",
+        "workspaces live in the backend store; leave it out or give the same URI",
     ),
     UpstreamOption(
         "trace_archival_config",

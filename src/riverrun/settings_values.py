@@ -59,7 +59,7 @@ def whole(smallest: int, largest: int) -> Kind[int]:
 
 def choice(*values: str) -> Kind[str]:
     """One of `values` in any case; the answer is spelled as listed."""
-    expects = "one of " + ", ".join(values)
+    expects = ("one of " if len(values) > 1 else "") + ", ".join(values)
     spelled = {value.lower(): value for value in values}
 
     def read(given: str) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from starlette.types import ASGIApp
 
-from riverrun.api.call import Services
+from riverrun.api.call import Access, Services
 from riverrun.api.routes import routes
 from riverrun.artifacts.contract import ArtifactStore
 from riverrun.artifacts.local import LocalStore
@@ -20,21 +20,32 @@ from riverrun.asgi.middleware.compression import Compression
 from riverrun.asgi.middleware.forwarded import ForwardedHeaders
 from riverrun.asgi.middleware.hosts import HostCheck, HostRule, OriginRule
 from riverrun.asgi.middleware.request_id import RequestId
-from riverrun.auth.levels import public, read
+from riverrun.auth.levels import Level, public, read
+from riverrun.auth.permissions import Permission
 from riverrun.auth.viewer import Authenticate, everybody
-from riverrun.errors import TemporarilyUnavailable
+from riverrun.errors import InvalidState, TemporarilyUnavailable, TrackingError
 from riverrun.obs.health import probes
+from riverrun.obs.logs import Log
 from riverrun.outbound.client import Client
 from riverrun.outbound.guard import Rules
+from riverrun.services.access.api_tokens import ApiTokens
+from riverrun.services.access.authentication import Authentication
+from riverrun.services.access.first_admin import ConfiguredAdmin, ensure_admin
+from riverrun.services.access.grants import Grants
+from riverrun.services.access.permissions import ACCESS_EPOCH, Permissions
+from riverrun.services.access.roles import Roles
+from riverrun.services.access.service_accounts import ServiceAccounts
+from riverrun.services.access.setup_link import SetupLink
+from riverrun.services.access.signing_key import signing_key
+from riverrun.services.access.user_import import import_users, was_done
+from riverrun.services.access.users import Users
 from riverrun.services.artifacts import Artifacts
 from riverrun.services.audit import Audit
-from riverrun.services.authentication import Authentication
 from riverrun.services.background import Background, Work
 from riverrun.services.compaction import Compactor
 from riverrun.services.direct_transfers import DirectTransfers, TransferRules
 from riverrun.services.epoch import Epoch
 from riverrun.services.experiments import ArtifactRules, Experiments
-from riverrun.services.first_admin import ConfiguredAdmin, ensure_admin
 from riverrun.services.key_names import KeyNames
 from riverrun.services.lineage import Lineage
 from riverrun.services.logged_models import LoggedModels
@@ -42,7 +53,6 @@ from riverrun.services.metrics import MetricReader
 from riverrun.services.model_sources import SourceRules
 from riverrun.services.model_versions import ModelVersions
 from riverrun.services.outbox import Outbox
-from riverrun.services.permissions import ACCESS_EPOCH, Permissions
 from riverrun.services.registered_models import RegisteredModels
 from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import Runs
@@ -52,12 +62,15 @@ from riverrun.services.webhook_delivery import Deliverer, DeliveryRules
 from riverrun.services.webhook_secrets import WebhookSecrets
 from riverrun.services.webhook_sender import WebhookSender
 from riverrun.services.webhooks import Webhooks
-from riverrun.settings import Settings
+from riverrun.services.workspaces import WorkspaceRules, Workspaces, refuse_others
+from riverrun.settings import Settings, database_at
 from riverrun.settings_access import access_rules
+from riverrun.settings_values import SettingsError
 from riverrun.store.databases import open_engine
 from riverrun.store.engine import Engine
 from riverrun.store.pool import PoolRules
 from riverrun.ui.landing import LandingPage
+from riverrun.ui.setup import SetupPage
 
 ARTIFACT_THREADS = 16
 """Disk calls at once: most of them wait for fsync, not for the processor."""
@@ -65,6 +78,8 @@ PREPARE_S_MAX = 4
 """How long the start waits for the artifact store: without it, all but the files can be served."""
 PUBLIC_PAGES = frozenset({"/health", "/livez", "/readyz"})
 """What is shown without a login."""
+
+log = Log("riverrun.access")
 
 
 class Server:
@@ -81,6 +96,8 @@ class Server:
         self._retention: Background | None = None
         self._access: Background | None = None
         self._authentication: Authentication | None = None
+        self._setup: SetupLink | None = None
+        self._epoch: Epoch | None = None
 
     async def start(self) -> Services:
         """Raises TrackingError with one sentence when the server cannot start."""
@@ -108,12 +125,13 @@ class Server:
         runs = Runs(engine, outbox, key_names=key_names, compactor=compactor, values=values)
         stores = await self._prepared_stores()
         await experiments.ensure_default()
+        workspaces = await self._opened_workspaces(engine, rules)
         compactor.start()
         webhooks = self._opened_webhooks(engine, outbox)
         self._start_retention(engine, stores)
         audit = Audit(engine)
         return Services(
-            authenticate=await self._guarded(engine, audit),
+            authenticate=await self._guarded(engine, audit, workspaces),
             permissions=Permissions(engine),
             audit=audit,
             experiments=experiments,
@@ -121,7 +139,11 @@ class Server:
             run_writer=RunWriter(engine, key_names=key_names, compactor=compactor, values=values),
             metrics=MetricReader(engine, key_names),
             artifacts=Artifacts(
-                stores, runs=runs, logged_models=logged_models, model_versions=model_versions
+                stores,
+                runs=runs,
+                logged_models=logged_models,
+                model_versions=model_versions,
+                audit=audit,
             ),
             direct_transfers=DirectTransfers(
                 stores, self._transfer_rules(), runs=runs, logged_models=logged_models
@@ -132,27 +154,95 @@ class Server:
             lineage=Lineage(engine, key_names),
             webhooks=webhooks,
             storage=Storage(engine, stores),
+            workspaces=workspaces,
             document=openapi_document,
+            setup=self._setup,
+            access=self._opened_access(engine),
         )
 
-    async def _guarded(self, engine: Engine, audit: Audit) -> Authenticate:
+    async def _opened_workspaces(self, engine: Engine, artifacts: ArtifactRules) -> Workspaces:
+        """Raises InvalidState when there is something in other workspaces, and they are off."""
+        settings = self._settings
+        default = Level.PUBLIC
+        if not settings.workspaces:
+            await refuse_others(engine)
+        elif settings.has_access_control:
+            rules = access_rules(settings)
+            default = rules.default if rules.grants_default_workspace else default
+        return Workspaces(
+            engine,
+            self._access_epoch(engine),
+            rules=WorkspaceRules(settings.workspaces, default),
+            artifacts=artifacts,
+        )
+
+    def _access_epoch(self, engine: Engine) -> Epoch:
+        """One for all who ask, so that a change here counts here at once."""
+        if self._epoch is None:
+            self._epoch = Epoch(engine, ACCESS_EPOCH)
+        return self._epoch
+
+    async def _guarded(self, engine: Engine, audit: Audit, workspaces: Workspaces) -> Authenticate:
         """Who may enter; with access control there is a first admin, or a link for one, then."""
-        if not self._settings.has_access_control:
-            return everybody
-        rules = access_rules(self._settings)
+        settings = self._settings
+        if not settings.has_access_control:
+            return workspaces.everybody if settings.workspaces else everybody
+        rules = access_rules(settings)
         authentication = self._authentication = Authentication(
             engine,
-            Epoch(engine, ACCESS_EPOCH),
+            self._access_epoch(engine),
             audit,
             default=rules.default,
-            requests_per_s=self._settings.requests_per_second,
+            requests_per_s=settings.requests_per_second,
+            enter=workspaces.entered,
         )
+        await self._take_users(engine, rules.upstream_database)
         if rules.admin_password:
             admin = ConfiguredAdmin(rules.admin_username, rules.admin_password)
-            await ensure_admin(engine, audit, admin, authentication)
+            await ensure_admin(engine, admin, authentication)
+        await signing_key(engine, settings.secret_key)
+        file = settings.setup_file
+        setup = self._setup = SetupLink(engine, audit, authentication, file, settings.setup_page)
+        is_offered = await setup.offer()
+        log.info(
+            "access control on",
+            default_permission=Permission(rules.default).name,
+            admin=f"nobody yet: {file} has the link" if is_offered else rules.admin_from or "known",
+        )
         self._access = Background(audit.write_notes)
         self._access.start()
         return authentication
+
+    def _opened_access(self, engine: Engine) -> Access | None:
+        known = self._authentication
+        if known is None:
+            return None
+        return Access(
+            Users(engine, known),
+            Roles(engine, known),
+            Grants(engine, known),
+            ApiTokens(engine, known),
+            ServiceAccounts(engine, known),
+        )
+
+    async def _take_users(self, engine: Engine, uri: str | None) -> None:
+        """From the database of an MLflow server, once. Raises TrackingError when it is out of
+        reach: a server without its users is of no use.
+        """
+        if uri is None or await was_done(engine):
+            return
+        from riverrun.store.access.upstream_users import read_users  # noqa: PLC0415 - Once, if at all.
+
+        try:
+            found = await read_users(database_at(uri, self._environ))
+        except SettingsError:
+            found = None
+        except TrackingError as error:
+            raise InvalidState(f"database_uri in basic_auth.ini: {error.message}") from error
+        if found is not None:
+            await import_users(engine, found)
+        else:
+            log.info("database_uri in basic_auth.ini has no users: they live in the backend store")
 
     def _opened_webhooks(self, engine: Engine, outbox: Outbox) -> Webhooks:
         """And starts to deliver."""
@@ -240,6 +330,11 @@ class Server:
         if self._engine is not None:
             await self._engine.close()
 
+    @property
+    def setup(self) -> SetupLink | None:
+        """None while the server starts, and without access control."""
+        return self._setup
+
     async def ready(self) -> str | None:
         """Why requests should go elsewhere; None when they are welcome."""
         if self._engine is None:
@@ -264,21 +359,29 @@ def openapi_document() -> bytes:
     return document()
 
 
+def pages_of(settings: Settings, server: Server) -> dict[str, Page]:
+    """What is shown at which path, beside the API."""
+    landing = LandingPage(prefix=settings.static_prefix)
+    pages = {
+        path: Page(page, public() if path in PUBLIC_PAGES else read("server"))
+        for path, page in {**probes(server.ready), "/": landing, "": landing}.items()
+    }
+    if settings.has_access_control:
+        page = SetupPage(lambda: server.setup)
+        pages["/setup"] = Page(page, public(), ("GET", "HEAD", "POST"))
+    return pages
+
+
 def build(settings: Settings, environ: Mapping[str, str] | None = None) -> ASGIApp:
     """The whole application; its lifespan opens and closes the stores, whose credentials are in
     `environ`.
     """
     server = Server(settings, environ)
     prefix = settings.static_prefix
-    landing = LandingPage(prefix=prefix)
-    pages = {
-        path: Page(page, public() if path in PUBLIC_PAGES else read("server"))
-        for path, page in {**probes(server.ready), "/": landing, "": landing}.items()
-    }
     app: ASGIApp = Application(
-        routes(),
+        routes(has_workspaces=settings.workspaces),
         Lifecycle(server.start, server.stop),
-        pages=pages,
+        pages=pages_of(settings, server),
         prefix=prefix,
         request_bytes_max=settings.request_bytes_max,
     )

@@ -167,6 +167,38 @@ async def test_an_experiment_that_lies_among_another_ones_files_opens_none_of_th
         refused(answer, 403, PermissionDenied.code)
 
 
+async def test_a_version_opens_no_files_that_who_made_it_may_not_read(clouded: Cloud):
+    """Its readers need no permission on the experiment: so its maker does."""
+    victim, uri = await clouded.run_at(f"{DIRECT}/1", "victim")
+    await (await bucket_at(clouded, DIRECT)).put(f"1/{victim}/artifacts/f", b"private")
+    own, _ = await clouded.run_at("", "own")
+    run = (await clouded.call("GET", f"/api/2.0/mlflow/runs/get?run_id={own}")).json["run"]
+    seen = await clouded.seen_by(confined_to(run["info"]["experiment_id"]))
+    await clouded.post("registered-models/create", {"name": "m"})
+    logged = {"experiment_id": run["info"]["experiment_id"]}
+    model = (await seen.post("logged-models", logged)).json["model"]["info"]["model_id"]
+    for claims in ({}, {"run_id": own}, {"model_id": model}):
+        version = {"name": "m", "source": uri, **claims}
+        refused(await seen.post("model-versions/create", version), 403, PermissionDenied.code)
+
+
+async def test_a_version_of_a_whole_root_opens_what_its_reader_may_read(tmp_path: Path):
+    root = f"{DIRECT}/below"
+    rules = TransferRules(reach="always")
+    async with cloud(tmp_path, SERVED, root, rules=rules) as clouded:
+        victim, _ = await clouded.run_at(f"{root}/1", "victim")
+        assert (await list_of(clouded, victim)).status == 200
+        await clouded.buckets[root].put(f"1/{victim}/artifacts/f", b"private")
+        await clouded.post("registered-models/create", {"name": "m"})
+        seen = await clouded.seen_by(confined_to("2"))
+        whole = {"name": "m", "source": root}
+        assert (await seen.post("model-versions/create", whole)).status == 200
+        path = f"1/{victim}/artifacts/f"
+        got = f"/model-versions/get-artifact?name=m&version=1&path={path}"
+        refused(await seen.call("GET", got), 403, PermissionDenied.code)
+        assert (await clouded.call("GET", got)).body == b"private"
+
+
 # URLs for runs directly in a bucket --------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """`riverrun gc` beside a running server, on databases of every kind."""
 
+import json
 import os
 import pty
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.api.protocol import unique
@@ -219,3 +221,55 @@ def test_without_the_servers_folder_nothing_goes(beside: Server, tmp_path: Path)
         " the server has it, and make the folder if nothing was ever kept there.\n"
     )
     assert gc(beside)[1] == "Removed 1 run: 1 file, 1.0 KiB.\n"
+
+
+# Workspaces --------------------------------------------------------------------------------------
+
+
+def deleted_in(server: Server, workspace: str) -> tuple[str, str]:
+    """An experiment with a run that has a file of 1 KiB, in a workspace."""
+
+    def asked(method: str, path: str, message: object) -> Any:
+        headers = {"X-MLFLOW-WORKSPACE": workspace, "Content-Type": "application/json"}
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+        answer = server.request(method, f"/api/2.0/{path}", body, headers)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    made = asked("POST", "mlflow/experiments/create", {"name": "the same"})
+    experiment = made["experiment_id"]
+    run = asked("POST", "mlflow/runs/create", {"experiment_id": experiment})["run"]["info"]
+    path = run["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    asked("PUT", f"mlflow-artifacts/artifacts/{path}/model", b"x" * 1024)
+    asked("POST", "mlflow/experiments/delete", {"experiment_id": experiment})
+    return experiment, run["run_id"]
+
+
+def test_all_workspaces_are_cleaned_or_one(databases: Databases, tmp_path: Path):
+    database = databases.new_database()
+    with serving(tmp_path, "--enable-workspaces", database=database) as server:
+        for name in ("team-a", "team-b", "team-c"):
+            made = server.post("workspaces", {"name": name}, prefix="/api/3.0/mlflow/")
+            assert made.status == 201
+        found = {name: deleted_in(server, name) for name in ("default", "team-a", "team-b")}
+        gone, _ = deleted_in(server, "team-c")
+        deleted = server.request("DELETE", "/api/3.0/mlflow/workspaces/team-c?mode=CASCADE")
+        assert deleted.status == 204
+        of_a, run_of_a = found["team-a"]
+        dry = gc(server, "--dry-run", "--workspace", "team-a")[1].splitlines()
+        assert dry == [
+            f"run {run_of_a} of {of_a}: 1 file, 1.0 KiB",
+            f"experiment {of_a}: itself",
+            f"experiment {of_a} takes 1 file, 1.0 KiB; would free 1 file, 1.0 KiB",
+            "Would remove 1 run and 1 experiment: 1 file, 1.0 KiB.",
+        ]
+        of_b = ("--experiment-ids", found["team-b"][0])
+        assert "exists" in gc(server, *of_b, "--workspace", "team-a")[2]
+        assert "not found" in gc(server, "--workspace", "nobody")[2]
+        assert gc(server, "--orphans", "--workspace", "team-a")[0] != 0
+        removed = "Removed 1 run and 1 experiment: 1 file, 1.0 KiB.\n"
+        assert gc(server, "--workspace", "team-a") == (0, removed, "")
+        assert f"experiment {gone}: itself" in gc(server, "--dry-run")[1]
+        removed = "Removed 3 runs and 3 experiments: 3 files, 3.0 KiB.\n"
+        assert gc(server) == (0, removed, "")
+        assert stored(server) == []

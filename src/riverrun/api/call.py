@@ -3,6 +3,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from riverrun.auth.viewer import Authenticate, Viewer
+from riverrun.errors import FeatureDisabled
+from riverrun.services.access.api_tokens import ApiTokens
+from riverrun.services.access.grants import Grants
+from riverrun.services.access.permissions import Permissions
+from riverrun.services.access.roles import Roles
+from riverrun.services.access.service_accounts import ServiceAccounts
+from riverrun.services.access.setup_link import SetupLink
+from riverrun.services.access.users import Users
 from riverrun.services.artifacts import Artifacts
 from riverrun.services.audit import Audit
 from riverrun.services.direct_transfers import DirectTransfers
@@ -11,12 +19,23 @@ from riverrun.services.lineage import Lineage
 from riverrun.services.logged_models import LoggedModels
 from riverrun.services.metrics import MetricReader
 from riverrun.services.model_versions import ModelVersions
-from riverrun.services.permissions import Permissions
 from riverrun.services.registered_models import RegisteredModels
 from riverrun.services.run_data import RunWriter
 from riverrun.services.runs import Runs
 from riverrun.services.storage import Storage
 from riverrun.services.webhooks import Webhooks
+from riverrun.services.workspaces import Workspaces
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Users, and what they may do."""
+
+    users: Users
+    roles: Roles
+    grants: Grants
+    tokens: ApiTokens
+    service_accounts: ServiceAccounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +55,12 @@ class Services:
     lineage: Lineage
     webhooks: Webhooks
     storage: Storage
+    workspaces: Workspaces
     document: Callable[[], bytes]
     """The OpenAPI document."""
+    setup: SetupLink | None = None
+    access: Access | None = None
+    """These are None without access control."""
 
 
 class Call(NamedTuple):
@@ -52,6 +75,13 @@ class Call(NamedTuple):
     path: str
     headers: Mapping[bytes, bytes]
     body: Callable[[], AsyncGenerator[bytes]]
+
+    @property
+    def access(self) -> Access:
+        """Raises FeatureDisabled without access control: nobody knows who asks then."""
+        if self.services.access is None:
+            raise FeatureDisabled("This server has no access control: start it with --auth.")
+        return self.services.access
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from typing import Any, Final, cast, get_type_hints
 import msgspec
 
 from riverrun import __version__
-from riverrun.api import artifacts, metrics, registry, runs, server
+from riverrun.api import artifacts, audit, metrics, registry, runs, server
 from riverrun.api.call import Answer
-from riverrun.api.routes import Route, Source, routes
+from riverrun.api.route import Route, Source
+from riverrun.api.routes import routes
 from riverrun.wire.codec import encode
 from riverrun.wire.errors import ErrorEnvelope, codes_by_status
 from riverrun.wire.message import Message
@@ -24,6 +25,7 @@ from riverrun.wire.messages.registry import (
     SearchRegisteredModelsResponse,
 )
 from riverrun.wire.messages.runs import GetRunResponse, SearchRunsResponse
+from riverrun.wire.messages.tokens import GetAuditResponse
 
 Json = dict[str, Any]
 
@@ -46,10 +48,12 @@ WRITTEN_AS_BYTES: Final[Mapping[Callable[..., object], type]] = {
     artifacts.list_logged_model_artifacts: ListArtifactsResponse,
     artifacts.list_proxied_artifacts: ListProxiedArtifactsResponse,
     server.get_openapi: dict[str, Any],
+    audit.get_audit: GetAuditResponse,
 }
 """What the endpoints answer whose annotation cannot tell, since they join or stream JSON."""
 
 REST_OF_PATH: Final = "{artifact_path}"
+NO_CONTENT = 204
 
 
 @cache
@@ -206,9 +210,11 @@ def _request_body(route: Route, schemas: Schemas) -> Json:
 
 def _success(route: Route, schemas: Schemas) -> Json:
     kind = answer_type(route)
+    if route.status == NO_CONTENT:
+        return {str(NO_CONTENT): {"description": "Done"}}
     if kind is not None:
         content = {"application/json": {"schema": schemas.reference(kind)}}
-        return {"200": {"description": "Success", "content": content}}
+        return {str(route.status): {"description": "Success", "content": content}}
     content: Json = {"*/*": {}}
     return {
         "200": {"description": "The file", "content": content},

@@ -6,11 +6,6 @@ A route without an action does not start: `Route` has no default for it. Paths a
 fields of the message that have these names.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
-
 from riverrun.api import (
     artifacts,
     experiments,
@@ -20,59 +15,28 @@ from riverrun.api import (
     run_data,
     runs,
     server,
+    setup,
     webhooks,
+    workspaces,
 )
-from riverrun.auth.levels import Action, edit, manage, public, read
-from riverrun.wire.message import Empty, Message
+from riverrun.api.access_routes import access_routes
+from riverrun.api.route import AJAX, BOTH_3, OWN, ROOT, Route
+from riverrun.auth.levels import edit, manage, public, read
+from riverrun.auth.scopes import ACCESS
+from riverrun.wire.message import Empty
 from riverrun.wire.messages import artifacts as am
 from riverrun.wire.messages import experiments as em
 from riverrun.wire.messages import logged_models as lm
 from riverrun.wire.messages import metrics as mm
 from riverrun.wire.messages import registry as gm
 from riverrun.wire.messages import runs as rm
+from riverrun.wire.messages import setup as sm
 from riverrun.wire.messages import webhooks as wm
-
-Endpoint = Callable[[Any, Any], Awaitable[object]]
-
-BOTH = ("/api/2.0", "/ajax-api/2.0")
-AJAX = ("/ajax-api/2.0",)
-OWN = ("/api/riverrun/v1",)
-BOTH_3 = ("/api/3.0", "/ajax-api/3.0")
-ROOT = ("",)
+from riverrun.wire.messages import workspaces as wsm
 
 
-class Source(StrEnum):
-    """Where a route's message comes from."""
-
-    JSON = "json"
-    QUERY = "query"
-    FILE = "file"
-    """The query; the body is a file that the endpoint streams."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """`action` is what access control asks for; `prefixes` are what the path follows."""
-
-    method: str
-    path: str
-    message: type[Message]
-    endpoint: Endpoint
-    action: Action
-    prefixes: tuple[str, ...] = BOTH
-
-    @property
-    def source(self) -> Source:
-        if self.endpoint in {artifacts.upload_artifact, artifacts.upload_run_artifact}:
-            return Source.FILE
-        return Source.QUERY if self.method in {"GET", "DELETE"} else Source.JSON
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        return tuple(prefix + self.path for prefix in self.prefixes)
-
-
-def routes() -> tuple[Route, ...]:
+def routes(*, has_workspaces: bool = True) -> tuple[Route, ...]:
+    """Without workspaces their routes are paths that are not there, at which clients say so."""
     return (
         *_experiments(),
         *_runs(),
@@ -83,6 +47,8 @@ def routes() -> tuple[Route, ...]:
         *_model_versions(),
         *_lineage(),
         *_webhooks(),
+        *(_workspaces() if has_workspaces else ()),
+        *access_routes(),
         *_server(),
     )
 
@@ -169,7 +135,7 @@ def _artifacts() -> tuple[Route, ...]:
         Route("GET", proxied, am.ListProxiedArtifacts, a.list_proxied_artifacts, read(x)),
         Route("GET", f"{proxied}/*", Empty, a.download_artifact, read(x)),
         Route("PUT", f"{proxied}/*", Empty, a.upload_artifact, edit(x)),
-        Route("DELETE", f"{proxied}/*", Empty, a.delete_artifact, edit(x)),
+        Route("DELETE", f"{proxied}/*", Empty, a.delete_artifact, manage(x)),
         Route(
             "POST",
             f"{uploads}/create/*",
@@ -455,6 +421,19 @@ def _webhooks() -> tuple[Route, ...]:
     )
 
 
+def _workspaces() -> tuple[Route, ...]:
+    path, see, change = "/mlflow/workspaces", read("workspace"), manage(ACCESS)
+    one = f"{path}/{{workspace_name}}"
+    w = workspaces
+    return (
+        Route("GET", path, Empty, w.list_workspaces, see, BOTH_3),
+        Route("POST", path, wsm.CreateWorkspace, w.create_workspace, change, BOTH_3, 201),
+        Route("GET", one, wsm.GetWorkspace, w.get_workspace, see, BOTH_3),
+        Route("PATCH", one, wsm.UpdateWorkspace, w.update_workspace, change, BOTH_3),
+        Route("DELETE", one, wsm.DeleteWorkspace, w.delete_workspace, change, BOTH_3, 204),
+    )
+
+
 def _server() -> tuple[Route, ...]:
     telemetry = "/mlflow/ui-telemetry"
     ajax_3 = ("/ajax-api/3.0",)
@@ -463,4 +442,5 @@ def _server() -> tuple[Route, ...]:
         Route("GET", telemetry, Empty, server.get_ui_telemetry, public(), ajax_3),
         Route("POST", telemetry, Empty, server.post_ui_telemetry, public(), ajax_3),
         Route("GET", "/api/riverrun/v1/openapi.json", Empty, server.get_openapi, public(), ROOT),
+        Route("POST", "/setup", sm.FinishSetup, setup.finish_setup, public(), OWN),
     )

@@ -16,7 +16,7 @@ async def get_server_info(call: Call, message: Empty) -> ServerInfo:
     advertised = await transfers.advertised()
     return ServerInfo(
         store_type="SqlStore",
-        workspaces_enabled=False,
+        workspaces_enabled=call.services.workspaces.are_enabled,
         trace_archival_enabled=False,
         multipart_uploads_enabled=advertised.multipart_uploads,
         multipart_downloads_enabled=advertised.multipart_downloads,

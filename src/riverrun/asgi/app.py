@@ -12,10 +12,17 @@ from urllib.parse import unquote
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from riverrun.api.call import Answer, Call, Services
-from riverrun.api.routes import Route, Source
+from riverrun.api.route import Route, Source
 from riverrun.asgi.routes import Found, RouteTable
 from riverrun.auth.levels import Action, Level
-from riverrun.auth.viewer import DEFAULT_WORKSPACE, Asking, Undecided, Viewer, everybody
+from riverrun.auth.viewer import (
+    DEFAULT_WORKSPACE,
+    WORKSPACE_HEADER,
+    Asking,
+    Undecided,
+    Viewer,
+    everybody,
+)
 from riverrun.errors import (
     FeatureDisabled,
     InternalError,
@@ -28,7 +35,7 @@ from riverrun.errors import (
     TrackingError,
     Unauthenticated,
 )
-from riverrun.obs.logs import Log
+from riverrun.obs.logs import REQUEST_ID, Log
 from riverrun.wire.codec import Reader, encode, with_path
 from riverrun.wire.errors import ErrorEnvelope, envelope_of, status_of
 
@@ -36,6 +43,7 @@ log = Log("riverrun.app")
 
 JSON = (b"content-type", b"application/json")
 CHALLENGE = (b"www-authenticate", b'Basic realm="mlflow"')
+NO_CONTENT = 204
 NOT_MODIFIED = 304
 DECISIONS_MAX = 16
 """How often one request may ask what its viewer may do; most ask about one experiment or model."""
@@ -59,6 +67,7 @@ class Page:
 
     app: ASGIApp
     action: Action
+    methods: tuple[str, ...] = ("GET", "HEAD")
 
 
 class Application:
@@ -101,12 +110,14 @@ class Application:
 
     async def _show(self, page: Page, scope: Scope, receive: Receive, send: Send) -> None:
         if page.action.level is not Level.PUBLIC:
+            headers = dict(scope["headers"])
+            headers.pop(WORKSPACE_HEADER, None)  # Pages are the same in all of them.
             try:
-                await self._viewer(page.action, dict(scope["headers"]), scope)
+                await self._viewer(page.action, headers, scope)
             except TrackingError as error:
                 await _send_error(error, send)
                 return
-        await _page(page.app, scope, receive, send)
+        await _page(page, scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The only place where an error becomes an answer."""
@@ -118,9 +129,11 @@ class Application:
             answer = await self._answer(found, scope, receive)
             if isinstance(answer, Answer):
                 await _send_answer(answer, scope["method"], receive, send)
+            elif found.route.status == NO_CONTENT:
+                await _send_body(NO_CONTENT, b"", (), send)
             else:
                 body = answer if isinstance(answer, bytes) else encode(answer)
-                await _send_body(200, body, (JSON,), send)
+                await _send_body(found.route.status, body, (JSON,), send)
         except ClientGoneError:
             pass
         except TrackingError as error:
@@ -148,7 +161,7 @@ class Application:
             _decoded(scope["raw_path"])
             message = with_path(message, values)
         call = Call(self._running, viewer, path, headers, partial(_chunks, receive))
-        if viewer.user_id is None:
+        if viewer.is_free:
             return await route.endpoint(call, message)
         return await _decided(route, call, message)
 
@@ -159,13 +172,20 @@ class Application:
         return self._services
 
     async def _viewer(self, action: Action, headers: Mapping[bytes, bytes], scope: Scope) -> Viewer:
-        asking = Asking(headers, scope.get("client"))
+        asking = Asking(headers, scope.get("client"), REQUEST_ID.get())
         if action.level is Level.PUBLIC:
             return await everybody(asking)
         services = self._running
-        _refuse_workspace(headers)
+        if not services.workspaces.are_enabled:
+            _refuse_workspace(headers)
         viewer = await services.authenticate(asking)
-        viewer.check_scope(action)
+        if viewer.user_id is not None and len(headers) < len(scope["headers"]):
+            _refuse_two_logins(scope)
+        try:
+            viewer.check_scope(action)
+        except PermissionDenied as error:
+            services.audit.denied(action, error.message, by=viewer)
+            raise
         return viewer
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
@@ -219,11 +239,11 @@ async def _decided(route: Route, call: Call, message: object) -> object:
         ) from error
 
 
-async def _page(page: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["method"] not in {"GET", "HEAD"}:
-        await _send_unknown("GET, HEAD", send)
+async def _page(page: Page, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["method"] not in page.methods:
+        await _send_unknown(", ".join(page.methods), send)
         return
-    await page(scope, receive, _without_body(send) if scope["method"] == "HEAD" else send)
+    await page.app(scope, receive, _without_body(send) if scope["method"] == "HEAD" else send)
 
 
 def _without_body(send: Send) -> Send:
@@ -235,8 +255,14 @@ def _without_body(send: Send) -> Send:
     return send_head
 
 
+def _refuse_two_logins(scope: Scope) -> None:
+    """A proxy in front of the server may have judged the other one."""
+    if [name for name, _ in scope["headers"]].count(b"authorization") > 1:
+        raise Unauthenticated("The header Authorization was sent twice: expected it once.")
+
+
 def _refuse_workspace(headers: Mapping[bytes, bytes]) -> None:
-    workspace = headers.get(b"x-mlflow-workspace", b"")
+    workspace = headers.get(WORKSPACE_HEADER, b"")
     if workspace and workspace != DEFAULT_WORKSPACE.encode():
         raise FeatureDisabled(
             "Workspace APIs are not available: workspaces are not enabled on this server"
@@ -275,8 +301,9 @@ async def _chunks(receive: Receive) -> AsyncGenerator[bytes]:
 async def _send_body(
     status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...], send: Send
 ) -> None:
-    # Of a 304 it would be the length of what is not sent (RFC 9110, section 8.6).
-    length = () if status == NOT_MODIFIED else ((b"content-length", b"%d" % len(body)),)
+    # Of a 304 it would be the length of what is not sent (RFC 9110, section 8.6), of a 204 none.
+    has_none = status in {NO_CONTENT, NOT_MODIFIED}
+    length = () if has_none else ((b"content-length", b"%d" % len(body)),)
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
     await send({"type": "http.response.body", "body": body})
 

@@ -2,7 +2,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from riverrun.api.routes import Route
+from riverrun.api.route import Route
 
 UNPREFIXED = ("/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifacts/")
 """Paths that answer with and without the static prefix, as upstream's artifact routes do."""

@@ -5,11 +5,12 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import click
 
 from riverrun.auth.viewer import DEFAULT_WORKSPACE, Viewer
+from riverrun.cli.beside import require_ready
 from riverrun.errors import InvalidParameterValue, InvalidState
 from riverrun.services.garbage import Asked, Garbage, Outcome, Plan
 from riverrun.services.retention import Retention, read_age
@@ -58,6 +59,8 @@ def ids(ctx: click.Context, param: click.Parameter, given: str | None) -> tuple[
 @click.option("--run-ids", metavar="IDS", callback=ids, help="Only these runs, with commas.")
 @click.option("--experiment-ids", metavar="IDS", callback=ids, help="Only these experiments.")
 @click.option("--logged-model-ids", metavar="IDS", callback=ids, help="Only these logged models.")
+@click.option("--workspace", metavar="NAME", help="Only what is in this one. [default: in all]")
+@click.option("--all-workspaces", is_flag=True, hidden=True, help="Of MLflow's command.")
 @click.option("--backend-store-uri", metavar="URL", help="The server's database.")
 @click.option("--artifacts-destination", metavar="URI", help="The server's artifact store.")
 @click.option("--default-artifact-root", metavar="URI", help="The server's artifact root.")
@@ -70,6 +73,8 @@ def gc(  # noqa: PLR0913 - The command's options.
     run_ids: tuple[str, ...],
     experiment_ids: tuple[str, ...],
     logged_model_ids: tuple[str, ...],
+    workspace: str | None,
+    all_workspaces: bool,
     tracking_uri: str | None,
     **places: str | None,
 ) -> None:
@@ -81,11 +86,19 @@ def gc(  # noqa: PLR0913 - The command's options.
     del tracking_uri
     environ = process_environment({})
     settings = Settings.load(places, environ)
+    if workspace and all_workspaces:
+        raise InvalidParameterValue("--workspace and --all-workspaces exclude each other.")
     asked = Asked(
-        Retention(age_of(older_than, settings)), run_ids, logged_model_ids, experiment_ids
+        Retention(age_of(older_than, settings)),
+        run_ids,
+        logged_model_ids,
+        experiment_ids,
+        workspace or "",
     )
-    if orphans and asked.names_something:
-        raise InvalidParameterValue("--orphans looks everywhere, so name no ids with it.")
+    if orphans and (asked.names_something or asked.workspace):
+        raise InvalidParameterValue(
+            "--orphans looks everywhere, so name no ids and no workspace with it."
+        )
     asyncio.run(collect(settings, asked, orphans=orphans, dry_run=dry_run))
 
 
@@ -111,6 +124,7 @@ class Household:
 async def household(settings: Settings) -> AsyncGenerator[Household]:
     from riverrun.wiring import stores_of  # noqa: PLC0415 - After all that can go wrong cheaply.
 
+    await require_ready(settings.database, uri=settings.backend_store_uri)
     rules = PoolRules(CONNECTIONS, settings.database_wait_s, settings.pool_recycle_s)
     engine = await open_engine(settings.database, rules, upgrade=False, beside=True)
     try:
@@ -200,7 +214,8 @@ async def tell_storage(storage: Storage, plan: Plan, tally: Tally) -> None:
     for share in plan.shares:
         experiment_id = share.experiment.experiment_id
         try:
-            used = await storage.used(str(experiment_id), viewer=OPERATOR)
+            viewer = replace(OPERATOR, workspace=share.experiment.workspace)
+            used = await storage.used(str(experiment_id), viewer=viewer)
         except InvalidParameterValue:  # Its files are somewhere else.
             continue
         freed = tally.of_experiments[experiment_id]

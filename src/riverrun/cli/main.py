@@ -16,7 +16,14 @@ class Riverrun(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return ["server", "db", "gc"]
+        return ["server", "db", "gc", "auth"]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Guides write `server auth create-user`."""
+        is_auth = args[:2] in (["server", "auth"], ["ui", "auth"])
+        return super().resolve_command(ctx, args[1:] if is_auth else args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
@@ -50,11 +57,18 @@ def gc() -> click.Command:
     return command()
 
 
+def auth() -> click.Command:
+    from riverrun.cli.auth import command  # noqa: PLC0415 - see the module's first line.
+
+    return command()
+
+
 COMMANDS: dict[str, Callable[[], click.Command]] = {
     "server": server,
     "ui": server,
     "db": db,
     "gc": gc,
+    "auth": auth,
 }
 
 

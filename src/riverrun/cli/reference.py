@@ -71,8 +71,8 @@ def settings_page() -> str:
 
 def setting_row(each: Setting) -> str:
     options = each.options
-    if each.is_flag and not options[0].startswith("--disable-"):
-        options = (*options, f"--no-{options[-1][2:]}")
+    if each.is_flag and each.negation:
+        options = (*options, each.negation)
     default = f"`{each.shown_default}`" if each.default not in {None, "", ()} else "–"
     cells = (code(options), code(each.variables), default, each.kind.expects, each.help)
     return f"| {' | '.join(cells)} |\n"

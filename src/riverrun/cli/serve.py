@@ -5,6 +5,7 @@ import click
 from riverrun.asgi.server import Serving, Tls, open_sockets, serve
 from riverrun.obs.logs import Log, configure_logs, masked
 from riverrun.settings import Setting, Settings, process_environment, settings_table
+from riverrun.settings_access import access_rules
 from riverrun.settings_upstream import UPSTREAM_OPTIONS, UpstreamOption, notices
 
 log = Log("riverrun.server")
@@ -25,7 +26,9 @@ def command() -> click.Command:
 
 
 def option_of(setting: Setting) -> click.Option:
-    names = with_negation(setting.options) if setting.is_flag else setting.options
+    names = setting.options
+    if setting.is_flag and setting.negation:
+        names = (f"{names[0]}/{setting.negation}",)
     told = [", ".join(setting.variables)]
     if setting.shown_default:
         told.append(f"default: {setting.shown_default}")
@@ -36,12 +39,6 @@ def option_of(setting: Setting) -> click.Option:
         metavar=None if setting.is_flag else "VALUE",
         help=f"{setting.help} [{'; '.join(told)}]",
     )
-
-
-def with_negation(options: tuple[str, ...]) -> tuple[str, ...]:
-    """`--disable-…` is a negation already."""
-    first = options[0]
-    return options if first.startswith("--disable-") else (f"{first}/--no-{first[2:]}",)
 
 
 def upstream_option(option: UpstreamOption) -> click.Option:
@@ -59,10 +56,12 @@ def run(**options: object) -> None:
     """Serves until a signal comes. Raises SettingsError when it cannot start."""
     environ = process_environment({})
     settings = Settings.load(options, environ)
+    if settings.has_access_control:
+        access_rules(settings)  # What cannot be must stop the start before anything is made.
     configure_logs(settings.log_level, settings.log_format)
+    sockets = open_sockets(settings.host, settings.port)
     for sentence in (*settings.warnings, *notices(options, environ)):
         log.warning(sentence)
-    sockets = open_sockets(settings.host, settings.port)
     log.info(
         "starting",
         database=settings.database_shown,

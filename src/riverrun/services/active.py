@@ -1,8 +1,9 @@
 from riverrun.auth.levels import Level
-from riverrun.auth.viewer import Viewer
+from riverrun.auth.viewer import DEFAULT_WORKSPACE, Viewer
+from riverrun.entities.workspaces import Workspace
 from riverrun.errors import InvalidParameterValue, NoSuchResource
 from riverrun.services import names
-from riverrun.store import experiments, runs
+from riverrun.store import experiments, runs, workspaces
 from riverrun.store.engine import Tx
 from riverrun.store.experiments import ExperimentState
 from riverrun.store.runs import RunState
@@ -21,13 +22,37 @@ async def take_active(tx: Tx, run_id: bytes, viewer: Viewer) -> RunState:
 def _checked(state: RunState | None, run_id: bytes, viewer: Viewer) -> RunState:
     if state is None:
         raise names.run_not_found(run_id.hex())
-    viewer.require(Level.EDIT, state.experiment_id)
+    require_on_run(viewer, Level.EDIT, run_id.hex(), state.experiment_id)
     if state.lifecycle_stage != "active":
         raise InvalidParameterValue(
             f"The run {run_id.hex()} must be in the 'active' state. "
             f"Current state is {state.lifecycle_stage}."
         )
     return state
+
+
+def require_on_run(viewer: Viewer, level: Level, run_id: str, experiment_id: int) -> None:
+    """As `Viewer.require`: a run of another workspace is one that does not exist."""
+    try:
+        viewer.require(level, experiment_id)
+    except NoSuchResource:
+        raise names.run_not_found(run_id) from None
+
+
+def require_on_model(viewer: Viewer, level: Level, model_id: str, experiment_id: int) -> None:
+    """As `require_on_run`, of a logged model."""
+    try:
+        viewer.require(level, experiment_id)
+    except NoSuchResource:
+        raise names.model_not_found(model_id) from None
+
+
+async def take_workspace(tx: Tx, viewer: Viewer) -> Workspace:
+    """The viewer's workspace, to create something in it: nobody deletes it meanwhile."""
+    found = await workspaces.take(tx, viewer.workspace) if viewer.is_confined else None
+    if found is None and viewer.workspace != DEFAULT_WORKSPACE:
+        raise names.workspace_not_found(viewer.workspace)
+    return found or Workspace(viewer.workspace)
 
 
 async def require_active_experiment(tx: Tx, experiment_id: int, viewer: Viewer) -> ExperimentState:

@@ -8,8 +8,10 @@ from riverrun.artifacts.opened import Place, Stores
 from riverrun.artifacts.paths import safe_file_path, safe_path
 from riverrun.artifacts.resolve import parse_location
 from riverrun.auth.levels import Level
-from riverrun.auth.viewer import Viewer
+from riverrun.auth.viewer import Resource, Viewer
 from riverrun.entities.artifacts import FileInfo
+from riverrun.services import names
+from riverrun.services.audit import Audit, Event
 from riverrun.services.logged_models import LoggedModels
 from riverrun.services.model_versions import ModelVersions
 from riverrun.services.runs import Runs
@@ -49,11 +51,13 @@ class Artifacts:
         runs: Runs,
         logged_models: LoggedModels,
         model_versions: ModelVersions,
+        audit: Audit,
     ) -> None:
         self._stores = stores
         self._runs = runs
         self._logged_models = logged_models
         self._model_versions = model_versions
+        self._audit = audit
 
     def list_files(self, path: str, *, viewer: Viewer) -> Pages:
         """What lies directly in a directory, by base name."""
@@ -104,7 +108,7 @@ class Artifacts:
     async def open_of_version(
         self, name: str, version: str, path: str, *, viewer: Viewer
     ) -> OpenFile:
-        """Whoever may read a registered model may read its files: its creator could."""
+        """Whoever may read a registered model may read its files: who made the version could."""
         path = safe_path(path)
         uri = await self._model_versions.location(name, version, viewer=viewer)
         location = parse_location(uri)
@@ -112,7 +116,10 @@ class Artifacts:
             run_id, _, below = location.path.strip("/").partition("/")
             whole = f"{below}/{path}" if below else path
             return await self.open_of_run(run_id, whole, viewer=viewer)
-        place = self._stores.place(uri).below(path)
+        source = self._stores.place(uri)
+        place = source.below(path)
+        if names.experiment_of(source.path) is None:
+            require_on_place(viewer, Level.READ, place)
         return await _opened(place.store, place.path)
 
     async def write(
@@ -134,7 +141,9 @@ class Artifacts:
     async def delete(self, path: str, *, viewer: Viewer) -> None:
         """A file, or a directory with all in it; what is not there is no error."""
         path = safe_path(path)
-        require_on_path(viewer, Level.EDIT, path)
+        require_on_path(viewer, Level.MANAGE, path)
+        # Before the files go: a store has no transactions, and an entry too many does no harm.
+        await self._audit.write(Event("artifact.delete", Resource("artifact", path)), by=viewer)
         await self._stores.served().delete(path)
 
     async def _place_of_run(self, run_id: str, path: str, viewer: Viewer) -> Place:
@@ -155,22 +164,24 @@ class Artifacts:
 
 
 def require_on_path(viewer: Viewer, level: Level, path: str) -> None:
-    """The experiment is the path's first segment; what lies elsewhere belongs to none."""
-    experiment_id = _experiment_of(path)
-    viewer.require(level, -1 if experiment_id is None else experiment_id)
+    """A path begins with the experiment's id, below `workspaces/<name>` or not; below another root
+    of a workspace its folder is the first that is called by a number. What lies elsewhere belongs
+    to nobody.
+    """
+    experiment_id = names.experiment_of(path)
+    if experiment_id is not None:
+        viewer.require(level, experiment_id)
+        return
+    segments = path.split("/")
+    ends = (end for end, each in enumerate(segments, 1) if names.is_experiment_id(each))
+    viewer.require_folder(level, "/".join(segments[: next(ends, None)]))
 
 
 def require_on_place(viewer: Viewer, level: Level, place: Place) -> None:
     """A client chooses where its experiment lies, which may be among another experiment's files."""
-    experiment_id = _experiment_of(place.path)
+    experiment_id = names.experiment_of(place.path)
     if experiment_id is not None:
         viewer.require(level, experiment_id)
-
-
-def _experiment_of(path: str) -> int | None:
-    first = path.split("/", 1)[0]
-    is_experiment = first.isascii() and first.isdigit() and len(first) <= 18
-    return int(first) if is_experiment else None
 
 
 async def _opened(store: contract.ArtifactStore, path: str) -> OpenFile:

@@ -13,6 +13,7 @@ from riverrun.clock import now_ms
 from riverrun.errors import TrackingError
 from riverrun.obs.logs import Log
 from riverrun.services import names
+from riverrun.services.active import require_on_run
 from riverrun.store import documents as store
 from riverrun.store import runs
 from riverrun.store.documents import Assembled
@@ -45,7 +46,7 @@ class Documents:
         if found is None:
             raise names.run_not_found(run_id.hex())
         experiment_id, document = found
-        viewer.require(Level.READ, experiment_id)
+        require_on_run(viewer, Level.READ, run_id.hex(), experiment_id)
         if document is not None:
             return document
         documents, built = await self._engine.read(lambda tx: _assembled(tx, [run_id]))

@@ -8,6 +8,7 @@ from riverrun.auth.viewer import DEFAULT_WORKSPACE, EXPERIMENT, Resource, Viewer
 from riverrun.clock import now_ms
 from riverrun.entities.datasets import DatasetSummary
 from riverrun.entities.experiments import Experiment
+from riverrun.entities.workspaces import Workspace
 from riverrun.errors import (
     InvalidParameterValue,
     InvalidState,
@@ -18,7 +19,13 @@ from riverrun.errors import (
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import EXPERIMENTS
 from riverrun.services import limits, names
-from riverrun.services.permissions import ACCESS_EPOCH, grant_to_creator, readable_experiments
+from riverrun.services.access.permissions import (
+    ACCESS_EPOCH,
+    grant_to_creator,
+    readable_experiments,
+)
+from riverrun.services.active import take_workspace
+from riverrun.services.audit import Event, record
 from riverrun.services.retention import check_retention_tag
 from riverrun.store import datasets, epochs, experiment_search
 from riverrun.store import experiments as store
@@ -67,7 +74,9 @@ class Experiments:
 
         async def work(tx: Tx) -> None:
             if await store.find(tx, 0, workspace=DEFAULT_WORKSPACE) is None:
-                await self._insert(tx, 0, _new(everybody="", name="Default"))
+                await self._insert(
+                    tx, 0, _new(everybody="", name="Default"), Workspace(DEFAULT_WORKSPACE)
+                )
 
         await self._engine.write(work)
 
@@ -83,6 +92,10 @@ class Experiments:
         viewer.require(Level.EDIT, None)
         names.check_experiment_name(name)
         if artifact_location:
+            if viewer.is_confined:  # It could be among the files of another workspace.
+                raise InvalidParameterValue(
+                    "artifact_location cannot be specified when workspaces are enabled"
+                )
             self._check_location(artifact_location)
         if len(tags) > limits.TAGS_PER_CREATE_MAX:
             raise InvalidParameterValue(
@@ -99,10 +112,11 @@ class Experiments:
         )
 
         async def work(tx: Tx) -> int:
+            workspace = await take_workspace(tx, viewer)
             if await store.find_by_name(tx, name, workspace=viewer.workspace) is not None:
                 raise _already_exists(name)
             experiment_id = await store.next_id(tx)
-            await self._insert(tx, experiment_id, new)
+            await self._insert(tx, experiment_id, new, workspace)
             for key, value in checked.items():
                 await store.set_tag(tx, experiment_id, key, value, by=viewer.name)
             await grant_to_creator(tx, Resource(EXPERIMENT, experiment_id), viewer)
@@ -112,13 +126,22 @@ class Experiments:
         viewer.rights.forget(Resource(EXPERIMENT, experiment_id))
         return str(experiment_id)
 
-    async def _insert(self, tx: Tx, experiment_id: int, new: NewExperiment) -> None:
-        location = new.artifact_location or join_uri(self._artifacts.root, str(experiment_id))
+    async def _insert(
+        self, tx: Tx, experiment_id: int, new: NewExperiment, workspace: Workspace
+    ) -> None:
+        location = new.artifact_location or join_uri(self._root_of(workspace), str(experiment_id))
         await store.insert(
             tx,
             experiment_id,
             NewExperiment(new.workspace, new.name, location, new.created_by, new.at_ms),
         )
+
+    def _root_of(self, workspace: Workspace) -> str:
+        if workspace.default_artifact_root:
+            return workspace.default_artifact_root
+        if workspace.name == DEFAULT_WORKSPACE:
+            return self._artifacts.root
+        return join_uri(self._artifacts.root, names.WORKSPACES_FOLDER, workspace.name)
 
     def _check_location(self, location: str) -> None:
         validate_artifact_location(
@@ -159,6 +182,7 @@ class Experiments:
             )
         search = partial(
             experiment_search.ExperimentQuery,
+            workspace=viewer.workspace,
             filter=parse_filter(query.filter, EXPERIMENTS),
             order_by=parse_order_by(query.order_by, EXPERIMENTS),
             view=View(query.view),
@@ -167,8 +191,8 @@ class Experiments:
         )
 
         async def work(tx: Tx) -> ExperimentPage:
-            where = await readable_experiments(tx, viewer)
-            page = await experiment_search.search(tx, search(where=where))
+            seen = await readable_experiments(tx, viewer)
+            page = await experiment_search.search(tx, search(seen=seen))
             return ExperimentPage(
                 await store.find_all(tx, list(page.experiment_ids)), page.next_page_token
             )
@@ -213,6 +237,8 @@ class Experiments:
             if experiment.lifecycle_stage != origin:
                 raise ResourceDoesNotExist(_not_found(experiment_id).message)
             await store.set_lifecycle(tx, key, target, change)
+            action = "experiment.delete" if target == "deleted" else "experiment.restore"
+            await record(tx, Event(action, Resource(EXPERIMENT, key)), by=viewer)
 
         await self._engine.write(work)
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from riverrun.artifacts.contract import InvalidArtifactPath
 from riverrun.artifacts.opened import NotServed, Place, Stores
+from riverrun.auth.viewer import DEFAULT_WORKSPACE, Resource, Viewer
 from riverrun.clock import now_ms
 from riverrun.errors import (
     InvalidParameterValue,
@@ -18,11 +19,12 @@ from riverrun.errors import (
 )
 from riverrun.obs.logs import Log
 from riverrun.services import names
+from riverrun.services.audit import Event, record
 from riverrun.services.orphans import find_orphans
 from riverrun.services.references import References, read_references
 from riverrun.services.retention import RETENTION_TAG, Retention
 from riverrun.services.storage import Size, measured
-from riverrun.store import epochs, removal
+from riverrun.store import epochs, removal, workspaces
 from riverrun.store.engine import Engine, Tx
 from riverrun.store.removal import MODEL, REMOVING, RUN, Doomed, Due, ExperimentRow, Kind
 
@@ -34,6 +36,8 @@ DAILY_MS = 24 * 3_600_000
 LOOK_EVERY_S = 3_600
 FIRST_AFTER_S = 300
 """A server that has just started has better things to do."""
+CLEANER = Viewer("", "", all_powerful=True)
+"""For the record: nobody in particular, in no workspace."""
 LAST_TIME = "retention.last_ms"
 """The epoch that says when a server last did its daily round."""
 
@@ -44,12 +48,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to go: everything that is due, or only what has these public ids."""
+    """What is to go: everything that is due, or only what has these public ids; of all workspaces,
+    or only of one.
+    """
 
     retention: Retention = field(default_factory=Retention)
     run_ids: Sequence[str] = ()
     model_ids: Sequence[str] = ()
     experiment_ids: Sequence[str] = ()
+    workspace: str = ""
 
     @property
     def names_something(self) -> bool:
@@ -125,6 +132,7 @@ class Garbage:
         """Raises ResourceDoesNotExist and InvalidParameterValue for what is named and is not there,
         not deleted, or not for long enough.
         """
+        await self._check_workspace(asked.workspace)
         named = [
             *[await self._named(RUN, names.run_key(each), asked) for each in asked.run_ids],
             *[await self._named(MODEL, names.model_key(each), asked) for each in asked.model_ids],
@@ -211,7 +219,7 @@ class Garbage:
         shown = f"{kind.name.capitalize()} {kind.public_id(key)}"
         if doomed is None:
             raise ResourceDoesNotExist(f"{shown} not found")
-        experiment = await self._experiment(doomed.experiment_id)
+        experiment = await self._experiment(doomed.experiment_id, asked)
         before_ms = _before(asked, experiment)
         if doomed.stage not in {"deleted", REMOVING}:
             raise InvalidParameterValue(f"{shown} is not deleted, and only what is deleted can go.")
@@ -220,7 +228,7 @@ class Garbage:
         return Candidate(kind, doomed, before_ms)
 
     async def _named_share(self, experiment_id: int, asked: Asked) -> Share:
-        experiment = await self._experiment(experiment_id)
+        experiment = await self._experiment(experiment_id, asked)
         if experiment.stage != "deleted":
             raise InvalidParameterValue(
                 f"Experiment {experiment_id} is not deleted, and only what is deleted can go."
@@ -232,11 +240,18 @@ class Garbage:
             )
         return share
 
-    async def _experiment(self, experiment_id: int) -> ExperimentRow:
+    async def _check_workspace(self, name: str) -> None:
+        if name in {"", DEFAULT_WORKSPACE}:
+            return
+        known = await self._engine.read(workspaces.all_workspaces)
+        if name not in {each.name for each in known}:
+            raise names.workspace_not_found(name)
+
+    async def _experiment(self, experiment_id: int, asked: Asked) -> ExperimentRow:
         found = await self._engine.read(
             lambda tx: removal.experiment(tx, experiment_id, retention_tag=RETENTION_TAG)
         )
-        if found is None:
+        if found is None or asked.workspace not in {"", found.workspace}:
             raise ResourceDoesNotExist(f"No Experiment with id={experiment_id} exists")
         return found
 
@@ -257,6 +272,8 @@ class Garbage:
                 )
             )
             for experiment in page:
+                if asked.workspace not in {"", experiment.workspace}:
+                    continue
                 if experiment.stage == "deleted" or experiment.experiment_id in deleted:
                     share = await self._share(experiment, asked)
                     if share.is_due or share.runs or share.models:
@@ -374,6 +391,8 @@ class _Remover:
             if await removal.delete_some(tx, kind, key):
                 return True
             await removal.delete(tx, kind, key)
+            where = f"experiment {candidate.doomed.experiment_id}"
+            await record(tx, _removed(kind.name, candidate.name, where), by=CLEANER)
             return False
 
         while await self._engine.write(work, key=key):
@@ -396,12 +415,19 @@ class _Remover:
                 return "clients use it where nothing else is set"
             if not self._dry_run:
                 await removal.delete_experiment(tx, experiment_id)
+                event = _removed("experiment", str(experiment_id), "")
+                await record(tx, event, by=CLEANER)
             return ""
 
         transaction = self._engine.read if self._dry_run else self._engine.write
         return Outcome(
             "experiment", str(experiment_id), experiment_id, kept=await transaction(work)
         )
+
+
+def _removed(kind: str, name: str, where: str) -> Event:
+    kind = kind.replace(" ", "_")
+    return Event(f"{kind}.remove", Resource(kind, name), where)
 
 
 def _before(asked: Asked, experiment: ExperimentRow) -> int:

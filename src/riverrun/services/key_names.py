@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from riverrun.store import key_names
 from riverrun.store.engine import Engine
@@ -14,11 +14,17 @@ class KeyNames:
         self._engine = engine
         self._ids: dict[str, int] = {}
 
-    async def create(self, names: Iterable[str]) -> Mapping[str, int]:
-        """A mapping that has the id of each name; new ones get a transaction of their own."""
+    async def create(
+        self, names: Iterable[str], *, allowed: Callable[[], Awaitable[object]] | None = None
+    ) -> Mapping[str, int]:
+        """A mapping that has the id of each name; new ones get a transaction of their own, after
+        `allowed` has raised nothing: who may not write makes no names.
+        """
         ids = self._bounded()
         absent = sorted({name for name in names if name not in ids})
         if absent:
+            if allowed is not None:
+                await allowed()
             ids.update(await self._engine.write(lambda tx: key_names.create(tx, absent)))
         return ids
 

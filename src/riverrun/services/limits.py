@@ -119,6 +119,10 @@ REGISTERED_AS_MAX = 1_000
 LINEAGE_VERSIONS_MAX = 1_000
 """Versions that one run or logged model is shown to have been registered as, the newest."""
 
+WORKSPACES_MAX = 10_000
+"""Each server keeps them in memory, and lists them in one answer."""
+WORKSPACE_DESCRIPTION_LENGTH_MAX = 5_000
+
 WEBHOOKS_MAX = 100
 """Webhooks in a workspace: each of them may cost a row with every event."""
 WEBHOOK_DESCRIPTION_LENGTH_MAX = 5_000
@@ -133,3 +137,20 @@ WEBHOOK_TESTS_MAX = 4
 WEBHOOK_HISTORY_MAX = 1_000
 WEBHOOK_HISTORY_DAYS_MAX = 30
 """What is kept of a webhook's history; what is still to be delivered is always kept."""
+
+TOKENS_PER_USER_MAX = 1_000
+"""API tokens of one user that have not expired: a list of them needs no pages."""
+TOKEN_NAME_LENGTH_MAX = 255
+TOKEN_LIFE_S_MAX = 10 * 366 * 24 * 3_600
+"""How long a token may live that expires at all."""
+AUDIT_PAGE_DEFAULT = 100
+AUDIT_PAGE_MAX = 1_000
+"""Entries of the audit log in one page."""
+
+USERNAME_LENGTH_MAX = 255
+ROLE_NAME_LENGTH_MAX = 255
+ROLE_DESCRIPTION_LENGTH_MAX = 5_000
+GRANT_PATTERN_LENGTH_MAX = 500
+"""Characters of what users, roles and grants are called; what the columns hold."""
+GRANT_PATTERN_STARS_MAX = 8
+"""`*` in one pattern: each makes the look for a match longer."""

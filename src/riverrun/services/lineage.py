@@ -12,10 +12,14 @@ from riverrun.entities.logged_models import LoggedModelInfo
 from riverrun.entities.registry import ModelVersion
 from riverrun.entities.runs import Run
 from riverrun.services import limits, names
+from riverrun.services.access.permissions import readable_experiments, readable_models
+from riverrun.services.active import require_on_model, require_on_run
 from riverrun.services.key_names import KeyNames
 from riverrun.services.model_versions import find_version
+from riverrun.services.siblings import shown_logged_model, shown_version, shown_versions
 from riverrun.store import documents, experiments, lineage, logged_models, model_versions, runs
 from riverrun.store.engine import Engine, Tx
+from riverrun.store.lineage import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ class Lineage:
 
         async def work(tx: Tx) -> VersionLineage:
             found = await find_version(tx, name, number, viewer)
-            run = await _run(tx, found.run_id, viewer)
+            found = await shown_version(tx, viewer, found)
+            run = await _run(tx, found.run_id)
             experiment = None
             if run is not None:
                 experiment_id = int(run.info.experiment_id)
@@ -64,11 +69,9 @@ class Lineage:
             state = await runs.state(tx, key)
             if state is None:
                 raise names.run_not_found(run_id)
-            viewer.require(Level.READ, state.experiment_id)
-            keys = await lineage.versions_of_run(
-                tx, run_id, workspace=viewer.workspace, limit=limits.LINEAGE_VERSIONS_MAX
-            )
-            return await self._versions(tx, keys)
+            require_on_run(viewer, Level.READ, run_id, state.experiment_id)
+            keys = await lineage.versions_of_run(tx, run_id, await _models(tx, viewer))
+            return await _versions(tx, keys, viewer)
 
         return await self._engine.read(work)
 
@@ -81,11 +84,9 @@ class Lineage:
             state = await logged_models.state(tx, key)
             if state is None:
                 raise names.model_not_found(model_id)
-            viewer.require(Level.READ, state.experiment_id)
-            keys = await lineage.versions_of_logged_model(
-                tx, model_id, workspace=viewer.workspace, limit=limits.LINEAGE_VERSIONS_MAX
-            )
-            return await self._versions(tx, keys)
+            require_on_model(viewer, Level.READ, model_id, state.experiment_id)
+            keys = await lineage.versions_of_logged_model(tx, model_id, await _models(tx, viewer))
+            return await _versions(tx, keys, viewer)
 
         return await self._engine.read(work)
 
@@ -96,48 +97,47 @@ class Lineage:
 
         async def work(tx: Tx) -> Monitoring:
             found = await find_version(tx, name, number, viewer)
+            found = await shown_version(tx, viewer, found)
             watching: Sequence[bytes] = ()
             if names.MONITORS_TAG in ids:
+                seen = await readable_experiments(tx, viewer)
+                among = Range(viewer.workspace, seen, limits.MONITORING_RUNS_MAX)
                 watching = await lineage.monitoring_runs(
-                    tx,
-                    ids[names.MONITORS_TAG],
-                    f"models:/{name}/{number}",
-                    workspace=viewer.workspace,
-                    limit=limits.MONITORING_RUNS_MAX,
+                    tx, ids[names.MONITORS_TAG], f"models:/{name}/{number}", among
                 )
             made_by = [names.run_key(found.run_id)] if names.is_run_id(found.run_id) else []
             assembled = await documents.assemble(tx, [*made_by, *watching])
-            readable = {
-                key: each.run
-                for key, each in assembled.items()
-                if viewer.may(Level.READ, int(each.run.info.experiment_id))
-            }
+            by_run = {key: each.run for key, each in assembled.items()}
             return Monitoring(
                 found,
-                readable.get(made_by[0]) if made_by else None,
-                [readable[key] for key in watching if key in readable],
+                by_run.get(made_by[0]) if made_by else None,
+                [by_run[key] for key in watching if key in by_run],
             )
 
         return await self._engine.read(work)
 
-    async def _versions(self, tx: Tx, keys: Sequence[model_versions.Key]) -> list[ModelVersion]:
-        return await model_versions.find_all(tx, keys)
+
+async def _models(tx: Tx, viewer: Viewer) -> Range:
+    seen = await readable_models(tx, viewer)
+    return Range(viewer.workspace, seen, limits.LINEAGE_VERSIONS_MAX)
 
 
-async def _run(tx: Tx, run_id: str, viewer: Viewer) -> Run | None:
+async def _versions(
+    tx: Tx, keys: Sequence[model_versions.Key], viewer: Viewer
+) -> list[ModelVersion]:
+    return await shown_versions(tx, viewer, await model_versions.find_all(tx, keys))
+
+
+async def _run(tx: Tx, run_id: str) -> Run | None:
     if not names.is_run_id(run_id):
         return None
     key = names.run_key(run_id)
     assembled = (await documents.assemble(tx, [key])).get(key)
-    if assembled is None or not viewer.may(Level.READ, int(assembled.run.info.experiment_id)):
-        return None
-    return assembled.run
+    return None if assembled is None else assembled.run
 
 
 async def _logged_model(tx: Tx, model_id: str, viewer: Viewer) -> LoggedModelInfo | None:
     if not names.is_model_id(model_id):
         return None
     found = await logged_models.find_all(tx, [names.model_key(model_id)], points_per_metric=1)
-    if not found or not viewer.may(Level.READ, int(found[0].info.experiment_id)):
-        return None
-    return found[0].info
+    return (await shown_logged_model(tx, viewer, found[0])).info if found else None

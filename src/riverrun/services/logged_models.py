@@ -1,24 +1,25 @@
 """Models that runs log (MLflow 3): their life, params, tags and search."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 
 from riverrun.artifacts.resolve import join_uri
 from riverrun.auth.levels import Level
-from riverrun.auth.viewer import Viewer
+from riverrun.auth.viewer import Resource, Viewer
 from riverrun.clock import new_run_id, now_ms
 from riverrun.entities.logged_models import LoggedModel
 from riverrun.errors import InvalidParameterValue, ResourceDoesNotExist
 from riverrun.search import order_by_field, parse_filter
 from riverrun.search.fields import LOGGED_MODELS
 from riverrun.search.limits import MAX_ORDER_TERMS
-from riverrun.services import limits, names
-from riverrun.services.active import require_active_experiment
+from riverrun.services import audit, limits, names
+from riverrun.services.active import require_active_experiment, require_on_model
 from riverrun.services.key_names import KeyNames
 from riverrun.services.metric_batch import MetricBatch
 from riverrun.services.run_names import random_run_name
+from riverrun.services.siblings import shown_logged_model, shown_logged_models
 from riverrun.services.values import Pairs
 from riverrun.store import logged_model_search
 from riverrun.store import logged_models as store
@@ -80,6 +81,7 @@ class LoggedModels:
         name = names.check_model_name(new.name or random_run_name())
         _check_origin(new)
         params, tags = _params(new.params), _tags(new.tags)
+        viewer.require(Level.EDIT, experiment_id)
         ids = await self._key_names.create({*params, *tags})
         model_id, at_ms = new_run_id(), now_ms()
 
@@ -105,7 +107,7 @@ class LoggedModels:
             )
             await store.insert_params(tx, model_id, experiment_id, _by_id(params, ids))
             await store.set_tags(tx, model_id, experiment_id, _by_id(tags, ids), by=viewer.name)
-            return await _found(tx, model_id)
+            return await _found(tx, model_id, viewer)
 
         return await self._engine.write(work, key=model_id)
 
@@ -116,7 +118,7 @@ class LoggedModels:
             state = await _require(tx, key, Level.READ, viewer)
             if state.lifecycle_stage != "active" and not allow_deleted:
                 raise names.model_not_found(model_id)
-            return await _found(tx, key)
+            return await _found(tx, key, viewer)
 
         return await self._engine.read(work)
 
@@ -134,7 +136,7 @@ class LoggedModels:
         async def work(tx: Tx) -> LoggedModel:
             await _take(tx, key, Level.EDIT, viewer)
             await store.set_status(tx, key, status, change)
-            return await _found(tx, key)
+            return await _found(tx, key, viewer)
 
         return await self._engine.write(work, key=key)
 
@@ -146,19 +148,21 @@ class LoggedModels:
             state = await _take(tx, key, Level.MANAGE, viewer)
             if state.lifecycle_stage == "active":
                 await store.delete(tx, key, change)
+                event = audit.Event("logged_model.delete", Resource("logged_model", model_id))
+                await audit.record(tx, event, by=viewer)
 
         await self._engine.write(work, key=key)
 
     async def set_tags(self, model_id: str, given: Pairs, *, viewer: Viewer) -> LoggedModel:
         """The last value of each key stands; other tags stay."""
         key, tags = names.model_key(model_id), _tags(given)
-        ids = await self._key_names.create(tags)
+        ids = await self._ids(tags, key, viewer)
 
         async def work(tx: Tx) -> LoggedModel:
             state = await _take(tx, key, Level.EDIT, viewer)
             values = _by_id(tags, ids)
             await store.set_tags(tx, key, state.experiment_id, values, by=viewer.name)
-            return await _found(tx, key)
+            return await _found(tx, key, viewer)
 
         return await self._engine.write(work, key=key)
 
@@ -180,7 +184,7 @@ class LoggedModels:
     async def log_params(self, model_id: str, given: Pairs, *, viewer: Viewer) -> None:
         """The same value again changes nothing, since clients retry; another one is refused."""
         key, params = names.model_key(model_id), _params(given)
-        ids = await self._key_names.create(params)
+        ids = await self._ids(params, key, viewer)
 
         async def work(tx: Tx) -> None:
             state = await _take(tx, key, Level.EDIT, viewer)
@@ -194,6 +198,13 @@ class LoggedModels:
             await store.insert_params(tx, key, state.experiment_id, absent)
 
         await self._engine.write(work, key=key)
+
+    async def _ids(self, given: Iterable[str], key: bytes, viewer: Viewer) -> Mapping[str, int]:
+        """Of these names, for a change of this model."""
+        return await self._key_names.create(
+            given,
+            allowed=lambda: self._engine.glance(lambda tx: _require(tx, key, Level.EDIT, viewer)),
+        )
 
     async def search(self, query: LoggedModelQuery, *, viewer: Viewer) -> LoggedModelPage:
         """No experiments, no models; unknown experiments are ignored."""
@@ -221,6 +232,7 @@ class LoggedModels:
             models = await store.find_all(
                 tx, page.model_ids, points_per_metric=limits.LOGGED_MODEL_POINTS_IN_PAGE_MAX
             )
+            models = await shown_logged_models(tx, viewer, models)
             return LoggedModelPage(models, page.next_page_token)
 
         return await self._engine.read(work)
@@ -235,11 +247,13 @@ async def log_to_models(
     """
     model_ids = sorted({point.model_id for point in batch.of_models})
     experiments = await store.experiments_of(tx, model_ids)
+    here = experiments.values()
+    if viewer.all_powerful:
+        here = viewer.readable(here)
     for model_id in model_ids:
-        if model_id not in experiments:
+        if experiments.get(model_id) not in here:
             raise names.unknown_model(store.public_id(model_id))
-    for experiment_id in set(experiments.values()):
-        viewer.require(Level.EDIT, experiment_id)
+    viewer.require_all(Level.EDIT, experiments.values())
     rows: list[store.MetricRow] = []
     for point in batch.of_models:
         value = batch.values[point.index]
@@ -275,15 +289,15 @@ def _existing(
 ) -> store.LoggedModelState:
     if state is None:
         raise names.model_not_found(store.public_id(model_id))
-    viewer.require(level, state.experiment_id)
+    require_on_model(viewer, level, store.public_id(model_id), state.experiment_id)
     return state
 
 
-async def _found(tx: Tx, model_id: bytes) -> LoggedModel:
+async def _found(tx: Tx, model_id: bytes, viewer: Viewer) -> LoggedModel:
     (model,) = await store.find_all(
         tx, [model_id], points_per_metric=limits.LOGGED_MODEL_POINTS_MAX
     )
-    return model
+    return await shown_logged_model(tx, viewer, model)
 
 
 def _by_id(values: Mapping[str, str], ids: Mapping[str, int]) -> dict[int, str]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import repeat
 from math import isfinite, isnan
 
-from riverrun.auth.levels import Level
 from riverrun.auth.viewer import Viewer
 from riverrun.entities.metrics import Metric, MetricWithRunId
 from riverrun.errors import InvalidParameterValue
@@ -81,7 +80,7 @@ class MetricReader:
                 f"Invalid value {remaining} for parameter 'max_results' supplied. "
                 "It must be a positive integer."
             )
-        series = await self._series(run_id, request.key, viewer)
+        series = (await self._series([run_id], request.key, viewer)).get(run_id)
         query = fingerprint("history", run_id, request.key)
         after, skip = _read_token(request.page_token, query)
         if series is not None and skip:
@@ -135,11 +134,9 @@ class MetricReader:
         _check_runs(run_ids)
         remaining = min(limit, limits.HISTORY_BULK_POINTS_MAX)
         parts: list[bytes] = []
-        for run_id in sorted(set(run_ids)):
-            series = await self._series(run_id, key, viewer)
-            if series is None or not remaining:
-                continue
-            run, key_id = series
+        for run_id, (run, key_id) in sorted((await self._series(run_ids, key, viewer)).items()):
+            if not remaining:
+                break
             points = await self._engine.read(
                 lambda tx, run=run, key_id=key_id, limit=remaining: metrics.history_page(
                     tx, run, key_id, after=None, limit=limit
@@ -164,11 +161,7 @@ class MetricReader:
             )
         steps = _steps(request)
         parts: list[bytes] = []
-        for run_id in dict.fromkeys(run_ids):
-            series = await self._series(run_id, request.key, viewer)
-            if series is None:
-                continue
-            run, key_id = series
+        for run_id, (run, key_id) in (await self._series(run_ids, request.key, viewer)).items():
             points = await self._engine.read(
                 lambda tx, run=run, key_id=key_id: metrics.sampled(
                     tx, run, key_id, count=count, steps=steps
@@ -177,17 +170,23 @@ class MetricReader:
             parts.append(_json(request.key, points, run_id))
         return parts
 
-    async def _series(self, run_id: str, key: str, viewer: Viewer) -> Series | None:
-        """The run's and the key's ids; None when one of them is not there."""
-        if not names.is_run_id(run_id):
-            return None
-        run = names.run_key(run_id)
-        state = await self._engine.glance(lambda tx: runs.state(tx, run))
-        if state is None:
-            return None
-        viewer.require(Level.READ, state.experiment_id)
+    async def _series(self, run_ids: Sequence[str], key: str, viewer: Viewer) -> dict[str, Series]:
+        """Each run's and the key's ids, in the order given, of what is there.
+
+        Raises NoSuchResource for a run that is not there to those who may not see everything: they
+        would learn that it is none of those that they are denied.
+        """
+        asked = {each: names.run_key(each) for each in run_ids if names.is_run_id(each)}
+        experiments = await self._engine.glance(
+            lambda tx: runs.experiments_of(tx, list(asked.values()))
+        )
+        readable = set(viewer.readable(experiments.values()))
+        found = {run_id: run for run_id, run in asked.items() if experiments.get(run) in readable}
+        absent = [run_id for run_id in run_ids if run_id not in found]
+        if absent and not viewer.all_powerful:
+            raise names.run_not_found(absent[0])
         ids = await self._key_names.find([key])
-        return (run, ids[key]) if key in ids else None
+        return {run_id: (run, ids[key]) for run_id, run in found.items() if key in ids}
 
 
 _PLACE_KINDS = (Kind.INTEGER, Kind.INTEGER, Kind.NUMBER)

@@ -4,9 +4,12 @@ the files of the run or the logged model that it names, and is never opened to f
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from riverrun.artifacts.contract import InvalidArtifactPath
+from riverrun.artifacts.opened import path_below
 from riverrun.artifacts.paths import fully_decoded
 from riverrun.artifacts.resolve import (
     PROXY_ROUTE,
@@ -17,7 +20,7 @@ from riverrun.artifacts.resolve import (
 )
 from riverrun.auth.levels import Level
 from riverrun.auth.viewer import Viewer
-from riverrun.errors import InvalidParameterValue
+from riverrun.errors import InvalidParameterValue, NoSuchResource
 from riverrun.services import limits, names
 from riverrun.services.registered_models import require_model
 from riverrun.store import logged_models, model_versions, registered_models, runs
@@ -98,13 +101,19 @@ def _is_plain_path(path: str) -> bool:
     return len(segments) > 1 and segments[0] == "" and "." not in segments
 
 
-async def resolve_source(tx: Tx, given: GivenSource, *, viewer: Viewer) -> ModelSource:
-    """What a version keeps of a source that `check_source` let pass.
+async def resolve_source(
+    tx: Tx, given: GivenSource, rules: SourceRules, *, viewer: Viewer
+) -> ModelSource:
+    """What a version keeps of a source that `check_source` let pass. With workspaces, a source in
+    the operator's roots names the run or logged model that holds it, too.
 
-    Raises InvalidParameterValue when the run or logged model does not hold the source, and
-    ResourceDoesNotExist when it refers to a version that does not exist.
+    Raises InvalidParameterValue when the run or logged model does not hold the source,
+    ResourceDoesNotExist when it refers to a version that does not exist, and PermissionDenied when
+    the viewer may not read there: who may read the version will.
     """
     location = parse_location(given.source)
+    is_held = location.scheme in _LOCAL or _is_proxied(location)
+    is_held |= _require_readable(given.source, rules, viewer) and viewer.is_confined
     if location.scheme == "models":
         if location.host:
             raise _invalid(given.source, "It must use the registry of this server.")
@@ -112,8 +121,8 @@ async def resolve_source(tx: Tx, given: GivenSource, *, viewer: Viewer) -> Model
         if len(parts) > 1 or not names.is_model_id(parts[0]):
             return await _of_version(tx, given, location, viewer)
     if given.model_id:
-        return await _of_logged_model(tx, given, given.model_id, viewer)
-    return await _of_run(tx, given, viewer)
+        return await _of_logged_model(tx, given, is_held=is_held, viewer=viewer)
+    return await _of_run(tx, given, is_held=is_held, viewer=viewer)
 
 
 async def _of_version(
@@ -165,11 +174,12 @@ async def _named_version(
 
 
 async def _of_logged_model(
-    tx: Tx, given: GivenSource, model_id: str, viewer: Viewer
+    tx: Tx, given: GivenSource, *, is_held: bool, viewer: Viewer
 ) -> ModelSource:
     source, location = given.source, parse_location(given.source)
+    model_id = given.model_id or ""
     model = await _logged_model(tx, model_id, viewer)
-    is_ours = location.scheme in {"models", "runs", *_LOCAL} or _is_proxied(location)
+    is_ours = location.scheme in {"models", "runs"} or is_held
     if model is None:
         raise _not_within(source, "model_id") if is_ours else names.model_not_found(model_id)
     run_id = given.run_id or model.source_run_id
@@ -182,7 +192,7 @@ async def _of_logged_model(
     return ModelSource(source, source, run_id, model_id)
 
 
-async def _of_run(tx: Tx, given: GivenSource, viewer: Viewer) -> ModelSource:
+async def _of_run(tx: Tx, given: GivenSource, *, is_held: bool, viewer: Viewer) -> ModelSource:
     source, location = given.source, parse_location(given.source)
     run_id = given.run_id or ""
     if location.scheme == "models":
@@ -190,11 +200,10 @@ async def _of_run(tx: Tx, given: GivenSource, viewer: Viewer) -> ModelSource:
     if location.scheme == "runs":
         if location.host or not run_id or _tail(location)[0] != run_id:
             raise _not_within(source, "run_id")
-    elif location.scheme in _LOCAL or _is_proxied(location):
+    elif is_held:
         info = await runs.info(tx, names.run_key(run_id)) if names.is_run_id(run_id) else None
-        if info is None:
+        if info is None or _is_elsewhere(viewer, int(info.experiment_id)):
             raise _not_within(source, "run_id")
-        viewer.require(Level.READ, int(info.experiment_id))
         _require_within(source, info.artifact_uri, "run_id")
     return ModelSource(source, source, run_id, "")
 
@@ -207,8 +216,32 @@ async def _logged_model(
     model = await logged_models.state(tx, names.model_key(model_id))
     if model is None or model.lifecycle_stage != "active":
         return None
-    viewer.require(Level.READ, model.experiment_id)
-    return model
+    return None if _is_elsewhere(viewer, model.experiment_id) else model
+
+
+def _require_readable(source: str, rules: SourceRules, viewer: Viewer) -> bool:
+    """A source below a root of the operator's lies in the folder of some experiment. False for one
+    that lies elsewhere.
+    """
+    for root in sorted(rules.own_roots, key=len, reverse=True):
+        with suppress(InvalidArtifactPath, InvalidParameterValue):  # Nobody opens such a one.
+            folder = path_below(root, source)
+            if folder is None:
+                continue
+            experiment_id = names.experiment_of(folder)
+            if experiment_id is not None:
+                viewer.require(Level.READ, experiment_id)
+            return True
+    return False
+
+
+def _is_elsewhere(viewer: Viewer, experiment_id: int) -> bool:
+    """In another workspace. Raises PermissionDenied for what may not be read in this one."""
+    try:
+        viewer.require(Level.READ, experiment_id)
+    except NoSuchResource:
+        return True
+    return False
 
 
 def _tail(location: Location) -> list[str]:

@@ -7,13 +7,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 from riverrun.auth.levels import Level
-from riverrun.auth.viewer import Viewer
+from riverrun.auth.viewer import Resource, Viewer
 from riverrun.clock import now_ms
 from riverrun.entities.registry import ModelVersion
 from riverrun.errors import InvalidParameterValue
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import MODEL_VERSIONS, PROMPT_TAG
-from riverrun.services import events, limits, names
+from riverrun.services import audit, events, limits, names
+from riverrun.services.access.permissions import readable_models
 from riverrun.services.key_names import KeyNames
 from riverrun.services.model_sources import (
     GivenSource,
@@ -23,7 +24,6 @@ from riverrun.services.model_sources import (
     resolve_source,
 )
 from riverrun.services.outbox import Event, Outbox
-from riverrun.services.permissions import readable_models
 from riverrun.services.references import hold
 from riverrun.services.registered_models import (
     RegistrySearch,
@@ -35,6 +35,7 @@ from riverrun.services.registered_models import (
     require_model,
     take_model,
 )
+from riverrun.services.siblings import shown_version, shown_versions
 from riverrun.services.values import Pairs
 from riverrun.store import logged_models, registered_models, registry_search
 from riverrun.store import model_versions as store
@@ -95,6 +96,7 @@ class ModelVersions:
         tags = check_tags(new.tags)
         prompt = tags.get(PROMPT_TAG, "").lower() == "true"
         check_source(new.given, self._sources, is_prompt=prompt)
+        viewer.require_model(Level.EDIT, new.name)
         ids = await self._key_names.create([names.MODEL_VERSIONS_TAG])
         change = Change(viewer.name, now_ms())
 
@@ -104,7 +106,7 @@ class ModelVersions:
             if not prompt:
                 given = new.given
                 held = await hold(tx, (given.source, given.run_id or "", given.model_id or ""))
-                source = await resolve_source(tx, given, viewer=viewer)
+                source = await resolve_source(tx, given, self._sources, viewer=viewer)
                 resolved = (source.location, source.run_id, source.model_id)
                 await hold(tx, resolved, besides=held)
             number = model.last_version + 1
@@ -140,7 +142,7 @@ class ModelVersions:
             )
             event = events.model_version_created(told, is_prompt=prompt)
             await self._tell(tx, event, change, viewer)
-            return await _read(tx, key, new.name)
+            return await _shown(tx, key, new.name, viewer)
 
         return await self._written(work)
 
@@ -148,7 +150,7 @@ class ModelVersions:
         number = names.version_number(version)
 
         async def work(tx: Tx) -> ModelVersion:
-            return await find_version(tx, name, number, viewer)
+            return await shown_version(tx, viewer, await find_version(tx, name, number, viewer))
 
         return await self._engine.glance(work)
 
@@ -166,7 +168,7 @@ class ModelVersions:
                 old = found.state.description
                 entry = Entry(Kind.DESCRIPTION, number, old=old, new=description)
                 await record(tx, found.model, [entry], change, viewer)
-            return await _read(tx, found.key, name)
+            return await _shown(tx, found.key, name, viewer)
 
         return await self._written(work)
 
@@ -200,7 +202,7 @@ class ModelVersions:
             await store.set_stage(tx, found.key, to, change)
             changed = [entry for entry in entries if entry.old != entry.new]
             await record(tx, found.model, changed, change, viewer)
-            return await _read(tx, found.key, name)
+            return await _shown(tx, found.key, name, viewer)
 
         return await self._written(work)
 
@@ -218,6 +220,8 @@ class ModelVersions:
             entries = [Entry(Kind.ALIAS, number, alias, str(number)) for alias in aliases]
             entries.append(Entry(Kind.VERSION_DELETED, number, old=found.state.stage))
             await record(tx, found.model, entries, change, viewer)
+            deleted = Resource("model_version", f"{name}/{number}")
+            await audit.record(tx, audit.Event("model_version.delete", deleted), by=viewer)
 
         await self._written(work)
 
@@ -240,7 +244,7 @@ class ModelVersions:
             seen = await readable_models(tx, viewer)
             page = await registry_search.search(tx, query(seen=seen))
             keys = [(model_id, version) for model_id, version in page.rows]
-            versions = await store.find_all(tx, keys)
+            versions = await shown_versions(tx, viewer, await store.find_all(tx, keys))
             return ModelVersionPage(versions, page.next_page_token)
 
         return await self._engine.read(work)
@@ -310,7 +314,9 @@ class ModelVersions:
 
 
 async def find_version(tx: Tx, name: str, version: int, viewer: Viewer) -> ModelVersion:
-    """A version that is there, of a model that the viewer may read."""
+    """A version that is there, of a model that the viewer may read. What it says of others is for
+    the caller to hide (`siblings`).
+    """
     model = await require_model(tx, name, Level.READ, viewer)
     return await _read(tx, (model.registered_model_id, version), name)
 
@@ -330,6 +336,10 @@ async def _read(tx: Tx, key: Key, name: str) -> ModelVersion:
     if version is None:
         raise names.model_version_not_found(name, key[1])
     return version
+
+
+async def _shown(tx: Tx, key: Key, name: str, viewer: Viewer) -> ModelVersion:
+    return await shown_version(tx, viewer, await _read(tx, key, name))
 
 
 async def _follow_prompt_tag(tx: Tx, found: _Found, key: str, value: str) -> None:

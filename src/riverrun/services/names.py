@@ -16,6 +16,9 @@ MODEL_VERSIONS_TAG = "mlflow.modelVersions"
 """Of a logged model: what it was registered as, a JSON list."""
 MONITORS_TAG = "riverrun.monitors"
 """Of a run: the model version that it watches, as `models:/name/3`."""
+WORKSPACES_FOLDER = "workspaces"
+"""Of an artifact root: it has a folder for each workspace."""
+RESERVED_WORKSPACES = frozenset({WORKSPACES_FOLDER, "api", "ajax-api", "static-files"})
 
 _NOT_IN_MODEL_NAMES = ("/", ":", ".", "%", '"', "'")
 
@@ -29,6 +32,7 @@ _ALIAS = re.compile(r"[\w\-]+")
 _RESERVED_ALIAS = re.compile(r"[vV]\d+")
 _VERSION = re.compile(r"-?[0-9]{1,18}")
 _EXPERIMENT_ID = re.compile(r"-?[0-9]{1,18}")
+_WORKSPACE = re.compile(r"[a-z0-9][-a-z0-9]{0,61}[a-z0-9]")
 
 
 @lru_cache(maxsize=4096)
@@ -147,6 +151,10 @@ def experiment_key(experiment_id: str) -> int:
     return int(experiment_id)
 
 
+def is_experiment_id(text: str) -> bool:
+    return not text.startswith("-") and _EXPERIMENT_ID.fullmatch(text) is not None
+
+
 def check_experiment_name(name: str) -> str:
     if not name.strip():
         raise InvalidParameterValue("Invalid experiment name: it must not be blank.")
@@ -224,6 +232,19 @@ def stage_of(text: str) -> Stage:
     )
 
 
+def experiment_of(path: str) -> int | None:
+    """The one whose folder a path leads into, as this server lays them out below a root. -1, which
+    is none, for what lies among the workspaces' folders.
+    """
+    segments = path.split("/", 3)
+    is_of_workspace = segments[0] == WORKSPACES_FOLDER
+    if is_of_workspace:
+        segments = segments[2:]
+    if segments and is_experiment_id(segments[0]):
+        return int(segments[0])
+    return -1 if is_of_workspace else None
+
+
 def check_webhook_name(name: str) -> str:
     if not _WEBHOOK_NAME.fullmatch(name):
         raise InvalidParameterValue(
@@ -242,3 +263,19 @@ def webhook_key(webhook_id: str) -> bytes:
 
 def webhook_not_found(webhook_id: str) -> ResourceDoesNotExist:
     return ResourceDoesNotExist(f"Webhook with ID {webhook_id[:256]} not found.")
+
+
+def check_workspace_name(name: str) -> str:
+    """Upstream's rule, which is that of Kubernetes' namespaces but for names of one letter."""
+    if not _WORKSPACE.fullmatch(name):
+        raise InvalidParameterValue(
+            f"Invalid workspace name '{name[:100]}'. It must have 2 to 63 lower-case letters of "
+            "ASCII, digits and hyphens, and begin and end with a letter or a digit."
+        )
+    if name in RESERVED_WORKSPACES:
+        raise InvalidParameterValue(f"Workspace name '{name}' is reserved and cannot be used.")
+    return name
+
+
+def workspace_not_found(name: str) -> NoSuchResource:
+    return NoSuchResource(f"Workspace '{name[:100]}' not found")

@@ -1,8 +1,9 @@
 """Files below the server's own roots that belong to nothing any more.
 
 Only what is shaped like this server's folders is judged: `<experiment>/<run id>` and
-`<experiment>/models/<model id>`, below a root or in the place that an experiment was given, and
-what else lies in the folder of an experiment that was removed. All else is left alone.
+`<experiment>/models/<model id>`, below a root, below `workspaces/<name>` in one or in the place
+that an experiment was given, and what else lies in the folder of an experiment that was removed.
+All else is left alone.
 """
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -45,13 +46,19 @@ async def find_orphans(
         async for orphan in search.below(home, is_gone=False):
             yield orphan
     for root in stores.own():
-        async with aclosing(root.store.list(root.path)) as pages:
-            async for page in pages:
-                for info in page:
-                    home = root.below(info.name)
-                    if _was_experiment(info, last_id) and not search.is_lived_in(home):
-                        async for orphan in search.below(home, is_gone=True):
-                            yield orphan
+        for above in (root, *await _folders_in(root.below(names.WORKSPACES_FOLDER))):
+            async with aclosing(above.store.list(above.path)) as pages:
+                async for page in pages:
+                    for info in page:
+                        home = above.below(info.name)
+                        if _was_experiment(info, last_id) and not search.is_lived_in(home):
+                            async for orphan in search.below(home, is_gone=True):
+                                yield orphan
+
+
+async def _folders_in(place: Place) -> list[Place]:
+    async with aclosing(place.store.list(place.path)) as pages:
+        return [place.below(info.name) async for page in pages for info in page if info.is_dir]
 
 
 class _Search:

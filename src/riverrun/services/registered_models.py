@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from msgspec import json
+
 from riverrun.auth.levels import Level
 from riverrun.auth.viewer import REGISTERED_MODEL, Resource, Viewer
 from riverrun.clock import new_run_id, now_ms
@@ -12,14 +14,21 @@ from riverrun.entities.registry import ModelVersion, RegisteredModel, RegistryCh
 from riverrun.errors import InvalidParameterValue, ResourceAlreadyExists
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import PROMPT_TAG, REGISTERED_MODELS
-from riverrun.services import events, limits, names
-from riverrun.services.model_documents import Built, ModelDocuments
-from riverrun.services.outbox import Outbox
-from riverrun.services.permissions import (
+from riverrun.services import audit, events, limits, names
+from riverrun.services.access.permissions import (
     grant_to_creator,
     readable_models,
     rename_grants,
     sweep_grants,
+)
+from riverrun.services.active import take_workspace
+from riverrun.services.model_documents import Built, ModelDocuments
+from riverrun.services.outbox import Outbox
+from riverrun.services.siblings import (
+    shown_history,
+    shown_models,
+    shown_version,
+    shown_versions,
 )
 from riverrun.services.values import Pairs
 from riverrun.store import model_versions, registry_history, registry_search
@@ -29,6 +38,7 @@ from riverrun.store.engine import Engine, Tx
 from riverrun.store.registered_models import NewRegisteredModel, RegisteredModelState
 from riverrun.store.registry_history import Entry, Kind
 from riverrun.store.registry_search import RegistryQuery
+from riverrun.wire.codec import encode
 
 T = TypeVar("T")
 
@@ -86,6 +96,7 @@ class RegisteredModels:
         )
 
         async def work(tx: Tx) -> RegisteredModel:
+            await take_workspace(tx, viewer)
             existing = await store.find(tx, viewer.workspace, name)
             if existing is not None:
                 raise _already_exists(existing, is_prompt=new.is_prompt)
@@ -106,15 +117,26 @@ class RegisteredModels:
         model = await self._engine.glance(lambda tx: require_model(tx, name, Level.READ, viewer))
         kept = self._documents.kept(model.registered_model_id, model.revision)
         if kept is not None:
-            return kept
+            return (await self._shown([kept], viewer))[0]
 
         async def work(tx: Tx) -> tuple[list[bytes], Built]:
             model = await require_model(tx, name, Level.READ, viewer)
             return await self._documents.of(tx, {model.registered_model_id: model.revision})
 
-        (document,), built = await self._engine.read(work)
+        documents, built = await self._engine.read(work)
         self._documents.keep(built)
-        return document
+        return (await self._shown(documents, viewer))[0]
+
+    async def _shown(self, documents: list[bytes], viewer: Viewer) -> list[bytes]:
+        """As the viewer may see them: what is kept is everybody's."""
+        if viewer.is_free:
+            return documents
+        models = [json.decode(document, type=RegisteredModel) for document in documents]
+        shown = await self._engine.read(lambda tx: shown_models(tx, viewer, models))
+        return [
+            document if after is before else encode(after)
+            for document, before, after in zip(documents, models, shown, strict=True)
+        ]
 
     async def rename(self, name: str, new_name: str, *, viewer: Viewer) -> RegisteredModel:
         """Versions, tags and aliases come along."""
@@ -127,11 +149,11 @@ class RegisteredModels:
             if existing is not None and new_name != name:
                 raise _already_exists(existing, is_prompt=model.is_prompt)
             await store.rename(tx, model.registered_model_id, new_name, change)
-            await rename_grants(tx, viewer.workspace, name, new_name)
             if new_name != name:
+                await rename_grants(tx, viewer.workspace, name, new_name)
                 entry = Entry(Kind.RENAMED, old=name, new=new_name)
                 await record(tx, replace(model, name=new_name), [entry], change, viewer)
-            return await _found(tx, model.registered_model_id)
+            return await _changed(tx, model.registered_model_id, viewer)
 
         return await self._written(work)
 
@@ -148,7 +170,7 @@ class RegisteredModels:
             if description != model.description:
                 entry = Entry(Kind.DESCRIPTION, old=model.description, new=description)
                 await record(tx, model, [entry], change, viewer)
-            return await _found(tx, model.registered_model_id)
+            return await _changed(tx, model.registered_model_id, viewer)
 
         return await self._written(work)
 
@@ -161,6 +183,8 @@ class RegisteredModels:
             await store.delete(tx, model.registered_model_id)
             await sweep_grants(tx, viewer.workspace, name)
             await record(tx, model, [Entry(Kind.DELETED)], change, viewer)
+            deleted = Resource(REGISTERED_MODEL, name)
+            await audit.record(tx, audit.Event("registered_model.delete", deleted), by=viewer)
 
         await self._written(work)
 
@@ -186,7 +210,7 @@ class RegisteredModels:
 
         page, built = await self._engine.read(work)
         self._documents.keep(built)
-        return page
+        return replace(page, models=await self._shown(page.models, viewer))
 
     async def set_tag(self, name: str, key: str, value: str, *, viewer: Viewer) -> None:
         tags = check_tags([(key, value)])
@@ -279,14 +303,14 @@ class RegisteredModels:
                 newest = (await model_versions.latest(tx, [model_id], aliases=True))[model_id]
                 if not newest:
                     raise names.latest_version_not_found(name)
-                return newest[-1]  # They come by version.
+                return await shown_version(tx, viewer, newest[-1])  # They come by version.
             version = await store.aliased(tx, model.registered_model_id, alias)
             if version is None:
                 raise names.alias_not_found(alias)
             found = await model_versions.find(tx, (model.registered_model_id, version))
             if found is None:
                 raise names.model_version_not_found(name, version)
-            return found
+            return await shown_version(tx, viewer, found)
 
         return await self._engine.glance(work)
 
@@ -302,7 +326,7 @@ class RegisteredModels:
             found = await model_versions.latest(
                 tx, [model_id], wanted or tuple(model_versions.Stage), aliases=True
             )
-            return found[model_id]
+            return await shown_versions(tx, viewer, found[model_id])
 
         return await self._engine.glance(work)
 
@@ -311,7 +335,9 @@ class RegisteredModels:
     async def history(
         self, name: str, *, max_results: int | None, page_token: str, viewer: Viewer
     ) -> HistoryPage:
-        """The newest change first. A name that was deleted, or given up, keeps its history."""
+        """The newest change first. A name that was deleted, or given up, keeps its history: for
+        those who may read everything. Others, who may have the name now, see what has it now.
+        """
         limit = limits.HISTORY_PAGE_DEFAULT
         if max_results is not None:
             limit = check_page_size(max_results, limits.HISTORY_PAGE_MAX)
@@ -319,14 +345,17 @@ class RegisteredModels:
         viewer.require_model(Level.READ, name)
 
         async def work(tx: Tx) -> HistoryPage:
-            rows = await registry_history.page(
-                tx, viewer.workspace, name, before_seq=before, limit=limit + 1
-            )
+            only = None
+            if not viewer.all_powerful:
+                model = await require_model(tx, name, Level.READ, viewer)
+                only = model.registered_model_id
+            asked = registry_history.Asked(viewer.workspace, name, only)
+            rows = await registry_history.page(tx, asked, before_seq=before, limit=limit + 1)
             if not rows and before is None:
                 await require_model(tx, name, Level.READ, viewer)
-            shown = rows[:limit]
-            token = str(shown[-1][0]) if len(rows) > limit else None
-            return HistoryPage([change for _, change in shown], token)
+            token = str(rows[limit - 1][0]) if len(rows) > limit else None
+            changes = [change for _, change in rows[:limit]]
+            return HistoryPage(await shown_history(tx, viewer, changes), token)
 
         return await self._engine.read(work)
 
@@ -413,6 +442,10 @@ async def _follow_prompt_tag(tx: Tx, model: RegisteredModelState, key: str, valu
 
 async def _found(tx: Tx, model_id: bytes) -> RegisteredModel:
     return (await store.find_all(tx, [model_id]))[model_id]
+
+
+async def _changed(tx: Tx, model_id: bytes, viewer: Viewer) -> RegisteredModel:
+    return (await shown_models(tx, viewer, [await _found(tx, model_id)]))[0]
 
 
 def _already_exists(existing: RegisteredModelState, *, is_prompt: bool) -> ResourceAlreadyExists:

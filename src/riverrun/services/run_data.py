@@ -1,7 +1,7 @@
 """What is logged to a run: metrics, params, tags, inputs and outputs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -81,7 +81,7 @@ class RunWriter:
         viewer: Viewer,
     ) -> None:
         key, at_ms = names.run_key(run_id), now_ms()
-        ids = await self._key_names.create({*batch.names, *params, *tags})
+        ids = await self._ids({*batch.names, *params, *tags}, key, viewer)
         payload = batch.payload(ids) if batch else b""
         latest = batch.latest(ids) if batch else []
 
@@ -103,6 +103,12 @@ class RunWriter:
         row = await self._engine.write(work, key=key)
         if row:
             self._compactor.logged(key, len(batch), row)
+
+    async def _ids(self, given: Iterable[str], run: bytes, viewer: Viewer) -> Mapping[str, int]:
+        """Of these names, for a write to this run."""
+        return await self._key_names.create(
+            given, allowed=lambda: self._engine.glance(lambda tx: require_active(tx, run, viewer))
+        )
 
     async def delete_tag(self, run_id: str, key: str, *, viewer: Viewer) -> None:
         """A missing tag is an error, as it is upstream. The run keeps its name when mlflow.runName
@@ -126,7 +132,7 @@ class RunWriter:
         model = _checked_model(model_json)
         run, at_ms = names.run_key(run_id), now_ms()
         tag = names.LOGGED_MODEL_HISTORY_TAG
-        ids = await self._key_names.create([tag])
+        ids = await self._ids([tag], run, viewer)
 
         async def work(tx: Tx) -> None:
             state = await take_active(tx, run, viewer)

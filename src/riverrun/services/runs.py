@@ -3,14 +3,20 @@ from dataclasses import dataclass
 
 from riverrun.artifacts.resolve import join_uri
 from riverrun.auth.levels import Level
-from riverrun.auth.viewer import Viewer
+from riverrun.auth.viewer import Resource, Viewer
 from riverrun.clock import new_run_id, now_ms
 from riverrun.entities.runs import Run, RunData, RunInfo, RunInputs, RunTag
 from riverrun.errors import InvalidParameterValue
 from riverrun.search import parse_filter, parse_order_by
 from riverrun.search.fields import RUNS
 from riverrun.services import events, limits, names
-from riverrun.services.active import require_active_experiment, take_active
+from riverrun.services.active import (
+    require_active,
+    require_active_experiment,
+    require_on_run,
+    take_active,
+)
+from riverrun.services.audit import Event, record
 from riverrun.services.compaction import Compactor
 from riverrun.services.documents import Built, Documents
 from riverrun.services.key_names import KeyNames
@@ -97,6 +103,7 @@ class Runs:
         tags = self._values.tags_of_new_run(new.tags)
         name = _name_of(new.name, tags)
         tags[names.RUN_NAME_TAG] = name
+        viewer.require(Level.EDIT, experiment_id)
         ids = await self._key_names.create(tags)
         run_id, at_ms = new_run_id(), now_ms()
         by = viewer.name or new.user_id
@@ -147,7 +154,7 @@ class Runs:
         info = await self._engine.glance(lambda tx: store.info(tx, key))
         if info is None:
             raise names.run_not_found(run_id)
-        viewer.require(level, int(info.experiment_id))
+        require_on_run(viewer, level, run_id, int(info.experiment_id))
         return info.artifact_uri
 
     async def update(self, run_id: str, change: RunChange, *, viewer: Viewer) -> RunInfo:
@@ -157,7 +164,10 @@ class Runs:
         key, at_ms = names.run_key(run_id), now_ms()
         if change.name:
             names.check_length(change.name, limits.RUN_NAME_LENGTH_MAX, "run_name")
-        ids = await self._key_names.create([names.RUN_NAME_TAG])
+        ids = await self._key_names.create(
+            [names.RUN_NAME_TAG],
+            allowed=lambda: self._engine.glance(lambda tx: require_active(tx, key, viewer)),
+        )
 
         async def work(tx: Tx) -> RunInfo:
             state = await take_active(tx, key, viewer)
@@ -198,7 +208,7 @@ class Runs:
             state = await store.take(tx, key)
             if state is None:
                 raise names.run_not_found(run_id)
-            viewer.require(Level.MANAGE, state.experiment_id)
+            require_on_run(viewer, Level.MANAGE, run_id, state.experiment_id)
             if state.lifecycle_stage == REMOVING:
                 raise names.run_not_found(run_id)
             if state.lifecycle_stage == target:
@@ -206,6 +216,9 @@ class Runs:
             deleted_time = at_ms if target == "deleted" else None
             await store.set_lifecycle(tx, key, target, deleted_time=deleted_time)
             await store.touch(tx, key, by=viewer.name, at_ms=at_ms)
+            action = "run.delete" if target == "deleted" else "run.restore"
+            event = Event(action, Resource("run", run_id), f"experiment {state.experiment_id}")
+            await record(tx, event, by=viewer)
 
         await self._engine.write(work, key=key)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from riverrun.auth.levels import Level
-from riverrun.auth.viewer import Viewer
+from riverrun.auth.viewer import Resource, Viewer
 from riverrun.clock import new_run_id, now_ms
 from riverrun.entities.webhooks import (
     EVENTS,
@@ -18,6 +18,8 @@ from riverrun.errors import InvalidParameterValue, TemporarilyUnavailable
 from riverrun.outbound.client import Client
 from riverrun.outbound.guard import RefusedError, UnreachableError
 from riverrun.services import limits, names
+from riverrun.services.active import take_workspace
+from riverrun.services.audit import Event, record
 from riverrun.services.events import example
 from riverrun.services.outbox import body_of
 from riverrun.services.webhook_secrets import WebhookSecrets
@@ -99,6 +101,7 @@ class Webhooks:
         change = Change(viewer.name, now_ms())
 
         async def work(tx: Tx) -> Webhook:
+            await take_workspace(tx, viewer)
             if await store.count(tx, viewer.workspace) >= limits.WEBHOOKS_MAX:
                 raise InvalidParameterValue(
                     f"A workspace can have at most {limits.WEBHOOKS_MAX} webhooks. Delete one that "
@@ -176,8 +179,10 @@ class Webhooks:
         key = names.webhook_key(webhook_id)
 
         async def work(tx: Tx) -> None:
-            await _take(tx, key, viewer)
+            webhook = await _take(tx, key, viewer)
             await store.delete(tx, key)
+            event = Event("webhook.delete", Resource("webhook", webhook_id), webhook.name)
+            await record(tx, event, by=viewer)
 
         await self._engine.write(work)
 

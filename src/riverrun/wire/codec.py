@@ -23,6 +23,8 @@ QUERY_FIELDS_MAX = 2_000
 """Fields in one query string; the longest honest list is 100 run ids."""
 VALUE_SHOWN_MAX = 200
 """Characters of a refused value that the error repeats."""
+SECRETS = frozenset({"password", "current_password", "secret", "token"})
+"""Fields, and the part of a path that ends in them, whose values no error repeats."""
 API_DOCS = "See the API docs for more information about request parameters."
 
 _encode_json = msgspec.json.Encoder().encode
@@ -156,29 +158,29 @@ def _query_fields(raw: bytes, message: type[Message]) -> dict[str, Any]:
     return fields
 
 
-def _refuse_unstorable(value: Any, depth: int = 0) -> None:
+def _refuse_unstorable(value: Any, depth: int = 0, name: str = "") -> None:
     """NUL is refused by PostgreSQL, lone surrogates by UTF-8: refuse both for every store alike."""
     if depth > 100:
         raise InvalidParameterValue("Invalid request body: it is nested too deeply.")
     if isinstance(value, str):
         if "\x00" in value:
             raise InvalidParameterValue(
-                f"Invalid text {_shown(value)}: it contains a NUL character."
+                f"Invalid text {_shown(value, name)}: it contains a NUL character."
             )
         try:
             value.encode()
         except UnicodeEncodeError:
             raise InvalidParameterValue(
-                f"Invalid text {_shown(value)}: it contains a lone surrogate, "
+                f"Invalid text {_shown(value, name)}: it contains a lone surrogate, "
                 "which is no character."
             ) from None
     elif isinstance(value, dict):
-        for name, item in value.items():  # pyright: ignore[reportUnknownVariableType]
-            _refuse_unstorable(name, depth + 1)
-            _refuse_unstorable(item, depth + 1)
+        for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+            _refuse_unstorable(key, depth + 1)
+            _refuse_unstorable(item, depth + 1, str(key))  # pyright: ignore[reportUnknownArgumentType]
     elif isinstance(value, list):
         for item in value:  # pyright: ignore[reportUnknownVariableType]
-            _refuse_unstorable(item, depth + 1)
+            _refuse_unstorable(item, depth + 1, name)
 
 
 class _Field(msgspec.Struct, frozen=True):
@@ -275,8 +277,8 @@ def _explained(error: msgspec.ValidationError, fields: dict[str, Any]) -> Invali
     if value is None:
         return missing(path)
     return InvalidParameterValue(
-        f"Invalid value {_shown(value)} for parameter '{path}' supplied: {_expectation(reason)}. "
-        f"Hint: Value was of type '{type(value).__name__}'. {API_DOCS}"
+        f"Invalid value {_shown(value, path)} for parameter '{path}' supplied: "
+        f"{_expectation(reason)}. Hint: Value was of type '{type(value).__name__}'. {API_DOCS}"
     )
 
 
@@ -311,7 +313,9 @@ def _value_at(given: Any, path: str) -> Any:
     return given
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, name: str = "") -> str:
+    if re.sub(r"([A-Z])", r"_\1", name).lower().rpartition(".")[2] in SECRETS:
+        return "(not shown)"
     text = json.dumps(value, default=str)
     return text if len(text) <= VALUE_SHOWN_MAX else text[:VALUE_SHOWN_MAX] + "…"
 
