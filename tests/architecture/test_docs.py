@@ -7,7 +7,8 @@ import pytest
 
 from riverrun import errors
 from riverrun.api.openapi import answer_type
-from riverrun.api.routes import Route, routes
+from riverrun.api.route import Route
+from riverrun.api.routes import routes
 from riverrun.cli.main import COMMANDS
 from riverrun.errors import TrackingError
 from riverrun.settings import Setting, settings_table

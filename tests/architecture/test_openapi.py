@@ -12,7 +12,8 @@ import schemathesis
 
 from riverrun import __version__
 from riverrun.api.openapi import document
-from riverrun.api.routes import Route, Source, routes
+from riverrun.api.route import Route, Source
+from riverrun.api.routes import routes
 
 DOCUMENT: dict[str, Any] = json.loads(document())
 

@@ -5,9 +5,10 @@ import json
 import re
 import socket
 from collections.abc import Generator, Mapping
+from pathlib import Path
 from typing import Any
 
-from tests.fixtures.server import Answered, Server
+from tests.fixtures.server import Answered, Server, free_port
 
 REQUEST_BYTES_MAX = 2_000_000
 LEAKS = re.compile(rb"Traceback|sqlite|SELECT |INSERT |\.py\b|site-packages|Errno", re.IGNORECASE)
@@ -52,6 +53,21 @@ class Target(Server):
         lines = [line, "Host: localhost", "Connection: close", *headers]
         encoded = [each if isinstance(each, bytes) else each.encode("latin-1") for each in lines]
         return self.send_raw(b"\r\n".join([*encoded, b"", body]), timeout_s=timeout_s)
+
+
+@contextlib.contextmanager
+def attacked(folder: Path, *options: str) -> Generator[Target]:
+    """A server that must not have been surprised by anything until the end."""
+    server = Target(folder, free_port(), ("--request-bytes-max", str(REQUEST_BYTES_MAX), *options))
+    try:
+        server.start()
+        yield server
+        assert "unexpected error" not in server.log
+        assert "Traceback" not in server.log
+    finally:
+        if server.process is not None:
+            server.process.kill()
+            server.process.wait()
 
 
 def assert_says_nothing(body: bytes, server: Server, *, asked: bytes = b"") -> None:

@@ -6,7 +6,8 @@ from urllib.parse import quote
 import pytest
 from tests.hostile.target import Target, json_of, status_of
 
-from riverrun.api.routes import Route, routes
+from riverrun.api.route import Route
+from riverrun.api.routes import routes
 
 OPEN = [route for route in routes() if route.path.endswith("*")]
 SHAPED = [route for route in routes() if "{" in route.path]

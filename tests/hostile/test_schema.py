@@ -55,6 +55,11 @@ def bounded(*, short: int, long: int) -> settings:
 
 
 @pytest.fixture(scope="module")
+def target(with_workspaces: Target) -> Target:
+    return with_workspaces
+
+
+@pytest.fixture(scope="module")
 def known(target: Target) -> dict[str, Any]:
     """Fields that lead past the first check: a run that is there, with something in it."""
     experiment_id = target.create_experiment(f"fuzzed {uuid4().hex}")

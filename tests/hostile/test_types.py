@@ -11,7 +11,8 @@ from msgspec import inspect
 from tests.fixtures.server import Answered
 from tests.hostile.target import Target
 
-from riverrun.api.routes import Route, Source, routes
+from riverrun.api.route import Route, Source
+from riverrun.api.routes import routes
 
 JSON = {"Content-Type": "application/json"}
 Wrong = tuple[str, Any]
@@ -20,6 +21,11 @@ Wrong = tuple[str, Any]
 ROUTES = [route for route in routes() if route.source is not Source.FILE]
 POSTS = [route for route in ROUTES if route.source is Source.JSON]
 GETS = [route for route in ROUTES if route.source is Source.QUERY]
+
+
+@pytest.fixture(scope="module")
+def target(with_workspaces: Target) -> Target:
+    return with_workspaces
 
 
 def name_of(route: Route) -> str:
