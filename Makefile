@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CLIENTS := mlflow-2.22 mlflow-3.17 mlflow-newest mlflow-skinny
+CLIENTS := mlflow-2.22 mlflow-3.11 mlflow-3.17 mlflow-newest mlflow-skinny
 # Two halves of the tests side by side, whatever the machine: each starts its own servers.
 AT_ONCE := -n 2 --dist worksteal
 CLIENTS_READY := $(CLIENTS:%=.envs/%/.ready)
