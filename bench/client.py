@@ -30,6 +30,7 @@ class Address:
 
     port: int
     host: str = "127.0.0.1"
+    authorization: str = ""
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
         return self.head("GET", path, headers or {}) + b"\r\n"
@@ -46,6 +47,8 @@ class Address:
 
     def head(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}:{self.port}"]
+        if self.authorization:
+            lines.append(f"Authorization: {self.authorization}")
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n").encode()
 

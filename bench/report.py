@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 import plot
+from access import CALLS, SEARCHING
 from contest import Results
 from loadgen import Measurement
 from plan import Plan
@@ -35,6 +36,9 @@ BARE_LEAST = 0.4
 S3_PEER_LEAST = 1.2
 S3_BARE_LEAST = 0.6
 COPYING_LEAST = 0.6
+GUARDED_LEAST = 0.9
+GUARDED_TIMES = 40
+"""How many times upstream's rate with its access control."""
 TRANSFER_GROWTH_MIB = 64
 
 Table = list[list[str]]
@@ -81,7 +85,7 @@ def _parts(results: Results, plan: Plan) -> list[str]:
     parts += [_processor(results, plan), _memory(results), _cold_start(results), _disk(results)]
     parts += [_growth(results), _growth_million(results), _registry_growth(results)]
     parts += [_bare(results), _soak(results, plan)]
-    parts += [_s3_transfers(results), _small_files(results)]
+    parts += [_access(results), _s3_transfers(results), _small_files(results)]
     parts += [_transfer_memory(results), _listing(results)]
     return [*parts, _ceiling(results), _commands(plan)]
 
@@ -228,6 +232,38 @@ def _bare(results: Results) -> str:
     rows.append(["eight such loops at once", _number(eight), f"{ours / eight:.2f}"])
     rows.append(["eight, and ten latest values", _number(latest), f"{ours / latest:.2f}"])
     return f"### Beside a bare loop\n\n{_table(rows)}"
+
+
+def _access(results: Results) -> str:
+    found = results.extras.get("access", {})
+    if not found:
+        return ""
+    shown = {who: rates for who, rates in found.items() if who != SEARCHING}
+    free, ours = found["nobody logs in"], found["riverrun, password"]
+    rows = [["8 clients", *(f"{call}, calls/s" for call in CALLS), *CALLS]]
+    for who, rates in shown.items():
+        shares = ["", ""]
+        if who.startswith("riverrun"):
+            shares = [_share(rates[call] / free[call], GUARDED_LEAST) for call in CALLS]
+        elif who.startswith("upstream"):
+            shares = [_times(ours[call] / rates[call], GUARDED_TIMES) for call in CALLS]
+        rows.append([who, *(_number(rates[call]) for call in CALLS), *shares])
+    searching = found[SEARCHING]
+    admin_ms, viewer_ms = searching["admin_ms"], searching["viewer_ms"]
+    goal = _goal("<= 2", reached=viewer_ms <= 2 * admin_ms)
+    search = (
+        f"The first page of {searching['experiments']:.0f} experiments: the admin {admin_ms:.2f} "
+        f"ms, a user who may see ten of them {viewer_ms:.2f} ms, {viewer_ms / admin_ms:.2f}×{goal}."
+    )
+    legend = (
+        "Share of the rate without access control; beside upstream's, how many times it Riverrun "
+        "answers with passwords."
+    )
+    return f"### Access control\n\n{legend}\n\n{_table(rows)}\n\n{search}"
+
+
+def _times(ratio: float, least: float) -> str:
+    return f"{ratio:.0f}×{_goal(f'{least:.0f}', reached=ratio >= least)}"
 
 
 def _s3_transfers(results: Results) -> str:

@@ -20,6 +20,7 @@ import uvloop
 
 import report
 import servers
+from access import access
 from bare import bare
 from contest import Contest, Results
 from databases import DATABASES
@@ -43,6 +44,7 @@ SCENARIOS_ON: Mapping[str, list[Scenario]] = {
 EXTRAS_ON: Mapping[str, Mapping[str, Extra]] = {
     "sqlite": {
         "cold_start": cold_start,
+        "access": access,
         "disk": disk,
         "growth": growth,
         "registry_growth": registry_growth,
