@@ -150,7 +150,10 @@ def test_the_storage_of_an_experiment_is_known(beside: Server):
                 " forever."
             ),
         ),
-        (["--orphans", "--run-ids", "x"], "--orphans looks everywhere, so name no ids with it."),
+        (
+            ["--orphans", "--run-ids", "x"],
+            "--orphans looks everywhere, so name no ids and no workspace with it.",
+        ),
         (["--run-ids", "x"], "Run with id=x not found"),
         (["--experiment-ids", "99999999"], "No Experiment with id=99999999 exists"),
     ],

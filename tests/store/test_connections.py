@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from asyncpg.exceptions import InternalClientError
 from tests.fixtures.authority import Authority
 from tests.fixtures.daemon import folder_of, running
 from tests.fixtures.databases import (
@@ -20,6 +21,7 @@ from tests.fixtures.databases import (
 )
 
 from riverrun.errors import InvalidState, TemporarilyUnavailable
+from riverrun.store import postgres
 from riverrun.store.databases import driver_of
 from riverrun.store.urls import DatabaseUrl, Defaults, parse
 
@@ -94,6 +96,18 @@ def test_a_password_that_was_rotated_is_read_for_the_next_connection(
     assert "erstes" not in error.value.message
     file.write_text("second\n")
     assert answer(url) == "here"
+
+
+def test_a_server_that_goes_away_while_it_is_met_is_an_outage(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+):
+    async def cut_off(connection: object) -> tuple[bool, bool]:
+        raise InternalClientError("cannot switch to state 15; another operation is in progress")
+
+    monkeypatch.setattr(postgres, "_nature", cut_off)
+    driver = driver_of(parse(postgres_server.new_database()))
+    with pytest.raises(TemporarilyUnavailable, match="cannot be reached"):
+        asyncio.run(driver.connect())
 
 
 def test_a_command_that_fails_is_an_outage_and_no_crash(server: DatabaseServer):

@@ -142,6 +142,7 @@ class PostgresDriver:
         except (
             exceptions.PostgresError,
             exceptions.InterfaceError,
+            exceptions.InternalClientError,  # The server went away between two statements.
             OSError,
             TimeoutError,
         ) as error:
