@@ -62,7 +62,7 @@ def attacked(folder: Path, *options: str) -> Generator[Target]:
     try:
         server.start()
         yield server
-        assert "unexpected error" not in server.log
+        assert '"event":"unexpected error"' not in server.log
         assert "Traceback" not in server.log
     finally:
         if server.process is not None:

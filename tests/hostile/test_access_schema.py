@@ -20,7 +20,7 @@ ACCESS = "^/api/[23].0/mlflow/(users|roles|(experiments|registered-models)/permi
 def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     with guarded(tmp_path_factory.mktemp("guarded")) as account:
         yield account
-        assert "unexpected error" not in account.server.log
+        assert '"event":"unexpected error"' not in account.server.log
         assert "Traceback" not in account.server.log
 
 

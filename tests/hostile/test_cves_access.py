@@ -119,7 +119,7 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     try:
         target.start()
         yield filled(Guarded(target, prefix, people, "", "", ""))
-        assert "unexpected error" not in target.log
+        assert '"event":"unexpected error"' not in target.log
     finally:
         target.kill()
 
