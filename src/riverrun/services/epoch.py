@@ -1,6 +1,7 @@
 """What replicas know of each other's changes: a number in the database that each change raises."""
 
 import asyncio
+from time import monotonic
 
 from riverrun.store import epochs
 from riverrun.store.engine import Engine
@@ -24,7 +25,7 @@ class Epoch:
 
         Raises as the engine does; a failure counts for as long as a number would.
         """
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         reading = self._reading
         if reading is not None and reading.done() and now - self._read_at < self._age_s_max:
             return reading.result()
